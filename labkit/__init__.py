@@ -1,0 +1,1 @@
+"""labkit: an interactive laboratory for differentiable rendering."""
