@@ -95,7 +95,7 @@ def check_positive(name: str, value: float | Tensor, unit: str = "") -> None:
         raise ShapeError(name, tuple(value.shape), "one number")
     if isinstance(value, bool) or not isinstance(value, (int, float, Tensor)):
         raise DTypeError(name, type(value).__name__, "a number or a one-element tensor")
-    number = float(value)
+    number = float(value.detach()) if isinstance(value, Tensor) else float(value)
     if not (math.isfinite(number) and number > 0):
         raise DomainError(name, number, f"a finite number greater than 0{' ' + unit if unit else ''}")
 

@@ -1,0 +1,69 @@
+"""The command line: ``labkit lab | render | bench | doctor``; each command is a frozen dataclass with ``run()``."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from itertools import takewhile
+from typing import Protocol
+
+from labkit.errors import BackendError, LabError
+
+
+class Command(Protocol):
+    """What every command offers."""
+
+    def run(self) -> int:
+        """Do it and return the exit code."""
+        ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code for the shell.
+
+    Args:
+        arguments: the words after ``labkit``; those of the process if None.
+
+    Returns:
+        0 on success, 1 where ``doctor`` found something to mend, 2 on an error, which is one line on stderr that says
+        what to do, and 130 after Ctrl-C.
+    """
+    try:
+        command = parse(arguments)
+        return command.run() if command else 0
+    except LabError as error:
+        print(f"labkit: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(arguments: Sequence[str] | None) -> Command | None:
+    """Return the command that the words describe, or None where they asked for help, which is then printed.
+
+    Raises:
+        LabError: the words make no command, or tyro is missing.
+    """
+    try:
+        import tyro
+    except ImportError as error:
+        raise BackendError("tyro", "no such package", 'it installed: pip install "labkit[cli]"') from error
+    from labkit.cli.bench import Bench
+    from labkit.cli.doctor import Doctor
+    from labkit.cli.lab import Lab
+    from labkit.cli.render import Render
+
+    about = "An interactive laboratory for differentiable rendering."
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(Lab | Render | Bench | Doctor, prog="labkit", description=about, args=arguments)
+    except SystemExit as stop:
+        if not stop.code:
+            return None
+        # tyro frames its complaint; the sentence inside ends at the first rule.
+        rows = [row.strip(" │|") for row in complaint.getvalue().splitlines()[1:]]
+        sentence = " ".join(takewhile(lambda row: row.strip("─-"), rows))
+        raise LabError("command line", sentence, "what labkit --help lists") from stop

@@ -1,0 +1,283 @@
+"""The streaming CPU kernel of the soft rasterizers, in numba: no list of pixel-face pairs, no lost face.
+
+An image is cut into blocks, a block into tiles of 16 x 16 pixels. A thread owns a block: it gathers the faces that may
+matter there, nearest first, and streams them through the tiles, keeping for each pixel only the running log-sum-exp of
+the colour weights, the product of the 1 - V, and the colour sums. Backward recomputes the pairs from the finished sums.
+
+What may be skipped. With l = log V + logit, face j changes alpha by at most V_j prod_{k != j} (1 - V_k), and the
+finished colour by at most the smaller of exp(l_j - logsumexp_k l_k) and V_j exp(logit_j - min_k logit_k), the latter
+because alpha <= sum_k V_k. Each factor is bounded over a tile or a row from the corners of the rectangle (log V is at
+most log(1 + K) + sum_i min(0, x_i)), by the smallest logit of the image and by the sums so far, which can only tighten.
+A pair is skipped where both bounds lie below 2^-24 / F, so that all skipped pairs of a pixel together stay below 2^-24.
+
+Everything is plain arrays here; `stream.py` makes an operator of it, and the inner loops are in `kernel_cpu_lanes.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from labkit.render.raster.fastmath import FAST, ONE, ZERO
+from labkit.render.raster.kernel_cpu_lanes import (
+    AREA,
+    CLEAR,
+    COLOR,
+    COLUMN,
+    CORNER,
+    DOT,
+    EDGE,
+    LEVEL,
+    LOGIT_SLOT,
+    MIDDLE,
+    ROW,
+    SCALE,
+    SHADE,
+    SIDE,
+    SUM,
+    TINY,
+    TOP,
+    VALUE_SLOT,
+    WEIGHT,
+    add_moments,
+    backward,
+    backward_corner,
+    dot,
+    forward,
+    interpolate,
+    start,
+    total,
+)
+
+BLOCK = 2  # tiles along a block
+TOUCHING = -3.0  # log V above which a face counts as lying on the tile; those are streamed first
+REFRESH = 8  # faces between two updates of the running bounds
+LOG_8 = 2.0794415416798357  # the running maximum leaves out 1 / prod(1 + e_i) >= 1/8
+NOTHING = np.float32(-1e30)
+
+
+@njit(**FAST)
+def _bound(edges: Any, x: float, y: float, half_width: float, half_height: float) -> float:
+    """Upper bound of log V - log(1 + K) over a rectangle with the given centre and half sizes."""
+    total = 0.0
+    for i in range(3):
+        a, b, c = edges[i, 0], edges[i, 1], edges[i, 2]
+        total += min(0.0, a * x + b * y + c + abs(a) * half_width + abs(b) * half_height)
+    return total
+
+
+@njit(**FAST)
+def _row_bound(c: Any, row: float) -> float:
+    """`_bound` along one row of the tile, ``c`` as `start` leaves it."""
+    found = 0.0
+    for i in range(3):
+        found += min(0.0, c[i, 1] * (row - MIDDLE) + c[i, 2] + MIDDLE * abs(c[i, 0]))
+    return found
+
+
+@njit(**FAST)
+def _negligible(log_v: float, logit: float, floor: float, log_sum: float, log_clear: float, limit: float) -> bool:
+    """Whether a face changes neither alpha nor colour by ``exp(limit)``; see the top of this file."""
+    return log_v + log_clear < limit and log_v + logit - max(log_sum, floor) < limit
+
+
+@njit(**FAST)
+def _refresh(tile: Any, lows: Any, clears: Any) -> None:
+    """Bounds per row, and in the last place for the tile: least log-sum-exp so far, greatest log prod(1 - V)."""
+    for row in range(SIDE):
+        first = np.uint64(SIDE * row)
+        low, clear = tile[TOP + first], ZERO
+        for lane in range(first, first + np.uint64(SIDE)):
+            low = min(low, tile[TOP + lane])
+            clear = max(clear, tile[CLEAR + lane])
+        lows[row], clears[row] = low - LOG_8, np.log(max(clear, TINY))
+    lows[SIDE], clears[SIDE] = lows[:SIDE].min(), clears[:SIDE].max()
+
+
+@njit(**FAST)
+def _load(tile: Any, i: int, j: int, images: Any, gradients: Any) -> None:
+    """Start a tile: empty sums in forward, the finished sums and the incoming gradients in backward."""
+    _, top, weight, clear = images
+    to_mean, dots, _ = gradients
+    height, width = top.shape
+    tile[COLUMN + AREA + AREA :] = ZERO
+    tile[TOP : TOP + AREA] = NOTHING
+    tile[CLEAR : CLEAR + AREA] = ONE
+    if len(to_mean) == 0:
+        return
+    for row in range(min(SIDE, height - i)):
+        for column in range(min(SIDE, width - j)):
+            lane, y, x = np.uint64(SIDE * row + column), i + row, j + column
+            tile[TOP + lane], tile[CLEAR + lane], tile[DOT + lane] = top[y, x], clear[y, x], dots[y, x]
+            tile[SUM + lane] = ONE / weight[y, x] if weight[y, x] > ZERO else ZERO
+            for channel in range(len(to_mean)):
+                tile[COLOR + np.uint64(channel) * AREA + lane] = to_mean[channel, y, x]
+
+
+@njit(**FAST)
+def _load_clear(tile: Any, i: int, j: int, to_clear: Any) -> None:
+    """Replace prod(1 - V), read for the bounds, by the gradient of its logarithm."""
+    tile[CLEAR : CLEAR + AREA] = ZERO
+    for row in range(min(SIDE, to_clear.shape[0] - i)):
+        for column in range(min(SIDE, to_clear.shape[1] - j)):
+            tile[CLEAR + np.uint64(SIDE * row + column)] = to_clear[i + row, j + column]
+
+
+@njit(**FAST)
+def _store(tile: Any, i: int, j: int, images: Any) -> None:
+    """Write the finished sums of a tile."""
+    mean, top, weight, clear = images
+    height, width = top.shape
+    for row in range(min(SIDE, height - i)):
+        for column in range(min(SIDE, width - j)):
+            lane, y, x = np.uint64(SIDE * row + column), i + row, j + column
+            top[y, x], weight[y, x], clear[y, x] = tile[TOP + lane], tile[SUM + lane], tile[CLEAR + lane]
+            for channel in range(len(mean)):
+                color = tile[COLOR + np.uint64(channel) * AREA + lane]
+                mean[channel, y, x] = color / weight[y, x] if weight[y, x] > ZERO else ZERO
+
+
+@njit(**FAST)
+def _rows(c: Any, face: Any, floor: float, lows: Any, clears: Any, limit: float, count: int) -> tuple[int, int]:
+    """First and one past the last of the ``count`` rows where the face may matter; ``face`` is log_k and highest."""
+    first, last = 0, count
+    while first < last and _negligible(
+        face[0] + _row_bound(c, first), face[1], floor, lows[first], clears[first], limit
+    ):
+        first += 1
+    while last > first and _negligible(
+        face[0] + _row_bound(c, last - 1), face[1], floor, lows[last - 1], clears[last - 1], limit
+    ):
+        last -= 1
+    return first, last
+
+
+@njit(**FAST)
+def _collect(grad: Any, tile: Any, first: Any, last: Any, x: float, y: float, pitch: float, corners: int) -> None:
+    """Add what `backward` left at the lanes to the gradient of the face."""
+    for edge in range(3):
+        add_moments(grad[3 * edge :], tile, first, last, EDGE + np.uint64(edge) * AREA, x, y, pitch)
+    grad[LOGIT_SLOT] += total(tile, first, last, SHADE)
+    channels = (len(tile) - int(COLOR)) // int(AREA)
+    for corner in range(corners):
+        for channel in range(channels):
+            slot = COLOR + np.uint64(channel) * AREA
+            if corners == 1:
+                found = dot(tile, first, last, WEIGHT, slot)
+            else:
+                for lane in range(first, last):
+                    tile[SCALE + lane] = tile[WEIGHT + lane] * tile[CORNER + np.uint64(corner) * AREA + lane]
+                found = dot(tile, first, last, SCALE, slot)
+            grad[VALUE_SLOT + corner * channels + channel] += found
+
+
+@njit(**FAST)
+def _gather(faces: Any, x: float, y: float, half: float, limit: float, found: Any) -> int:
+    """Write the indices of all faces that may matter in a square into ``found``; return how many they are."""
+    edges, log_k, _, highest, floor, _ = faces
+    count = 0
+    for face in range(len(edges)):
+        log_v = log_k[face] + _bound(edges[face], x, y, half, half)
+        if not _negligible(log_v, highest[face], floor, -1e30, 0.0, limit):
+            found[count] = face
+            count += 1
+    return count
+
+
+@njit(nogil=True, cache=True, **FAST)
+def stream(
+    thread: int, threads: int, faces: Any, detail: Any, limit: float, images: Any, gradients: Any, sums: Any
+) -> int:
+    """Stream all faces through every ``threads``-th block of the image, starting with number ``thread``.
+
+    Args:
+        faces: edges (F, 3, 3), log(1 + K) (F,), logit (F,), its greatest value on each face (F,) and its smallest of
+            all, in float64; values (F, 1 or 3, C) in float32. Nearest face first.
+        detail: barycentric (F, 3, 3) in float64, inverse_depth (F, 3) and logit_slope (F, 3) in float32; F = 0 unless
+            values or depth are interpolated.
+        limit: log of the contribution below which a pair may be skipped.
+        images: mean attribute (C, H, W); the log-sum-exp of the colour weights as ``top`` + log ``weight``, and
+            prod(1 - V), (H, W) each. Written in forward, read in backward.
+        gradients: of the mean (C, H, W), its product with the mean (H, W), and of log prod(1 - V) (H, W); C = 0
+            runs forward.
+        sums: (F, slots) float64 gradients of the faces, added to in backward.
+
+    Returns:
+        The number of pixel-face pairs that were evaluated.
+    """
+    edges, log_k, logit, highest, floor, values = faces
+    barycentric, inverse_depth, slope = detail
+    detailed, reverse = len(barycentric) > 0, len(gradients[0]) > 0
+    height, width = images[1].shape
+    corners, channels = values.shape[1], values.shape[2]
+    pitch = 2.0 / min(height, width)
+    tile = np.zeros(int(COLOR) + int(AREA) * channels, np.float32)
+    for lane in range(AREA):
+        tile[COLUMN + lane] = np.float32(int(lane) % SIDE - MIDDLE)
+        tile[ROW + lane] = np.float32(int(lane) // SIDE - MIDDLE)
+    lows, clears = np.empty(SIDE + 1), np.empty(SIDE + 1)
+    c, steps = np.empty((3, 3)), np.empty((3, 3), np.float32)
+    found = np.empty(len(edges), np.int64)
+    side = SIDE * BLOCK
+    columns = -(-width // side)
+    pairs = 0
+    for block in range(thread, columns * -(-height // side), threads):
+        top, left = block // columns * side, block % columns * side
+        count = _gather(
+            faces,
+            (2 * left + side - width) * pitch / 2,
+            (height - side - 2 * top) * pitch / 2,
+            (side - 1) * pitch / 2,
+            limit,
+            found,
+        )
+        for part in range(BLOCK * BLOCK):
+            i, j = top + part // BLOCK * SIDE, left + part % BLOCK * SIDE
+            if i >= height or j >= width:
+                continue
+            x, y = (2 * j + SIDE - width) * pitch / 2, (height - SIDE - 2 * i) * pitch / 2  # middle of the tile
+            _load(tile, i, j, images, gradients)
+            _refresh(tile, lows, clears)
+            if reverse:
+                _load_clear(tile, i, j, gradients[2])
+            streamed = 0
+            for wave in range(2):
+                for candidate in range(count):
+                    face = found[candidate]
+                    bound = _bound(edges[face], x, y, MIDDLE * pitch, MIDDLE * pitch)
+                    if (bound > TOUCHING) != (wave == 0) or _negligible(
+                        bound + log_k[face], highest[face], floor, lows[SIDE], clears[SIDE], limit
+                    ):
+                        continue
+                    start(edges[face], x, y, pitch, c)
+                    rows = _rows(c, (log_k[face], highest[face]), floor, lows, clears, limit, min(SIDE, height - i))
+                    if rows[0] == rows[1]:
+                        continue
+                    first, last = np.uint64(SIDE * rows[0]), np.uint64(SIDE * rows[1])
+                    pairs += SIDE * (rows[1] - rows[0])
+                    if detailed:
+                        start(barycentric[face], x, y, pitch, steps)
+                        interpolate(tile, first, last, steps, inverse_depth[face], slope[face])
+                    steps[:] = c
+                    level = np.float32(logit[face] + log_k[face])
+                    if not reverse:
+                        forward(tile, first, last, steps, level, values[face])
+                        streamed += 1
+                        if streamed % REFRESH == 0:
+                            _refresh(tile, lows, clears)
+                        continue
+                    backward(tile, first, last, steps, level, np.float32(np.expm1(log_k[face])), values[face])
+                    _collect(sums[face], tile, first, last, x, y, pitch, corners)
+                    for corner in range(3 if detailed else 0):
+                        backward_corner(tile, first, last, corner, values[face], inverse_depth[face], slope[face])
+                        grad = sums[face, VALUE_SLOT + corners * channels :]
+                        add_moments(grad[3 * corner :], tile, first, last, SCALE, x, y, pitch)
+                        grad[9 + corner] += total(tile, first, last, LEVEL)
+                        grad[12 + corner] += dot(tile, first, last, SHADE, CORNER + np.uint64(corner) * AREA)
+                if not reverse:
+                    _refresh(tile, lows, clears)
+            if not reverse:
+                _store(tile, i, j, images)
+    return pairs

@@ -1,0 +1,139 @@
+"""The streaming kernel as a differentiable operator on prepared faces."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labkit.render.raster import reference
+from labkit.render.raster.faces import Faces
+from labkit.render.raster.kernel_cpu import stream
+from labkit.render.raster.kernel_cpu_lanes import DETAIL_SLOTS, VALUE_SLOT
+
+
+def rasterize(faces: Faces, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Mean attribute (B, C, H, W) and alpha (B, 1, H, W), both float32, as `reference.rasterize` in float64.
+
+    Differentiable in every tensor of ``faces``. A second derivative goes through the dense reference.
+    """
+    if (detail := faces.detailed()) is not None:
+        faces = Faces(faces.edges, faces.logit, faces.values.expand(-1, -1, 3, -1), faces.valid, *detail)
+    mean, alpha = _Stream.apply(size, faces.valid, faces.edges, faces.logit, faces.values, *(detail or ()))
+    return mean, alpha
+
+
+class _Stream(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, size: tuple[int, int], valid: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        values = inputs[2]
+        images = [torch.empty(len(values), n, *size) for n in (values.shape[-1], 1, 1, 1)]  # mean, top, total, clear
+        for index in range(len(values)):
+            _Image(size, valid[index], [tensor[index] for tensor in inputs]).run([image[index] for image in images])
+        ctx.size = size
+        ctx.save_for_backward(valid, *inputs, *images)
+        return images[0], 1 - images[3]
+
+    @staticmethod
+    def backward(ctx: Any, to_mean: Tensor, to_alpha: Tensor) -> tuple[Tensor | None, ...]:
+        valid, *saved = ctx.saved_tensors
+        inputs, images = saved[:-4], saved[-4:]
+        if torch.is_grad_enabled():  # a derivative of this derivative is wanted
+            grads = _reference_gradients(ctx.size, valid, inputs, to_mean, to_alpha)
+            return None, None, *grads
+        mean, clear = images[0], images[3]
+        incoming = (
+            to_mean.float().contiguous(),
+            (to_mean * mean).sum(1, keepdim=True).float(),  # (B, 1, H, W)
+            (-to_alpha * clear).float(),  # (B, 1, H, W)
+        )
+        grads = [torch.zeros_like(tensor) for tensor in inputs]
+        for index in range(len(valid)):
+            image = _Image(ctx.size, valid[index], [tensor[index] for tensor in inputs])
+            found = image.run([each[index] for each in images], [each[index] for each in incoming])
+            for grad, part in zip(grads, found, strict=True):
+                grad[index] = part
+        return None, None, *grads
+
+
+class _Image:
+    """The faces of one image of the batch as the kernel wants them: valid ones only, oriented, nearest first."""
+
+    def __init__(self, size: tuple[int, int], valid: Tensor, inputs: list[Tensor]) -> None:
+        edges, logit, values, *detail = (tensor.detach() for tensor in inputs)
+        # (F,) indices of the valid faces by falling logit; stable, so that equal depths keep their order
+        self.order = valid.nonzero().squeeze(1)
+        self.order = self.order[logit[self.order].argsort(descending=True, stable=True)]
+        edges, logit, values = edges[self.order], logit[self.order], values[self.order]
+        total = edges[..., 2].sum(-1)  # (F,) S, twice the scaled area
+        self.turn = torch.where(total < 0, -1.0, 1.0).to(edges)[:, None, None]
+        logit = logit - (logit[0] if len(logit) else 0)  # nearest at 0: only differences count, float32 keeps them
+        none = edges[:0]
+        slope = detail[2][self.order] if detail else torch.zeros_like(edges[..., 0])
+        lowest = (logit + slope.amin(-1)).amin() if len(logit) else 0.0
+        self.faces = (
+            (edges * self.turn).contiguous().numpy(),
+            torch.log1p(torch.exp(-total.abs())).numpy(),
+            logit.numpy(),
+            (logit + slope.amax(-1)).numpy(),
+            float(lowest),
+            values.float().contiguous().numpy(),
+        )
+        self.detail = (
+            detail[0][self.order].contiguous().numpy() if detail else none.numpy(),
+            detail[1][self.order].float().contiguous().numpy() if detail else none[..., 0].float().numpy(),
+            slope.float().contiguous().numpy() if detail else none[..., 0].float().numpy(),
+        )
+        self.shapes = [tensor.shape for tensor in inputs]
+        self.slots = VALUE_SLOT + values.shape[1] * values.shape[2] + (DETAIL_SLOTS if detail else 0)
+        self.limit = -24 * math.log(2) - math.log(max(len(edges), 1))
+
+    def run(self, images: list[Tensor], gradients: list[Tensor] | None = None) -> list[Tensor]:
+        """Write ``images`` (mean, top, total, clear), or with gradients return those of the inputs."""
+        height, width = images[1].shape[-2:]
+        backward = gradients is not None
+        mean, *sums = (image.detach().numpy() for image in images)
+        none = np.empty((0, height, width), np.float32)
+        incoming = [each.numpy() for each in gradients] if gradients else [none, none, none]
+        threads = torch.get_num_threads()
+        found = np.zeros((threads if backward else 1, len(self.order), self.slots))
+        arrays = (mean, *(each[0] for each in sums))
+        grads = (incoming[0], incoming[1][0] if backward else arrays[1], incoming[2][0] if backward else arrays[1])
+
+        def work(thread: int) -> int:
+            return stream(
+                thread, threads, self.faces, self.detail, self.limit, arrays, grads, found[thread if backward else 0]
+            )
+
+        with ThreadPoolExecutor(threads) as pool:
+            self.pairs = sum(pool.map(work, range(threads)))
+        return self._unpack(torch.from_numpy(found.sum(0))) if backward else []
+
+    def _unpack(self, sums: Tensor) -> list[Tensor]:
+        """Split the kernel's sums (F, slots) into gradients of the inputs, in the order and size of the inputs."""
+        count, values = len(sums), self.slots - VALUE_SLOT - (DETAIL_SLOTS if len(self.shapes) > 3 else 0)
+        parts = [sums[:, :9].view(count, 3, 3) * self.turn, sums[:, 9], sums[:, VALUE_SLOT : VALUE_SLOT + values]]
+        rest = sums[:, VALUE_SLOT + values :]
+        if rest.shape[1]:
+            parts += [rest[:, :9], rest[:, 9:12], rest[:, 12:]]
+        grads = []
+        for part, shape in zip(parts, self.shapes, strict=True):
+            grads.append(sums.new_zeros(shape))
+            grads[-1][self.order] = part.reshape(count, *shape[1:])
+        return grads
+
+
+def _reference_gradients(
+    size: tuple[int, int], valid: Tensor, inputs: list[Tensor], to_mean: Tensor, to_alpha: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of the inputs as differentiable functions of inputs and incoming gradients."""
+    with torch.enable_grad():
+        inputs = [tensor if tensor.requires_grad else tensor.detach().requires_grad_() for tensor in inputs]
+        mean, alpha = reference.rasterize(Faces(*inputs[:3], valid, *inputs[3:]), size)
+        return torch.autograd.grad(
+            (mean, alpha), inputs, (to_mean.to(mean), to_alpha.to(alpha)), create_graph=True, allow_unused=False
+        )
