@@ -19,6 +19,7 @@ from labkit.geometry import (
     torus,
     voxel_iou,
 )
+from labkit.render import AlgoNet, Hard, Rendering, probe, rasterize, render
 from labkit.scene import (
     Ambient,
     BlinnPhong,
@@ -32,16 +33,19 @@ from labkit.scene import (
 )
 
 __all__ = [
+    "AlgoNet",
     "Ambient",
     "BlinnPhong",
     "Camera",
     "CookTorrance",
     "Directional",
+    "Hard",
     "LabError",
     "Lambert",
     "Mesh",
     "Phong",
     "Point",
+    "Rendering",
     "VoxelGrid",
     "bathtub",
     "chair",
@@ -52,6 +56,9 @@ __all__ = [
     "load_mesh",
     "marching_cubes",
     "mesh_to_voxels",
+    "probe",
+    "rasterize",
+    "render",
     "save_mesh",
     "shade",
     "torus",

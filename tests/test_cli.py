@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -168,7 +169,7 @@ RENDER = ["render", "icosphere", "-o", "x.png"]
         ([*RENDER, "--stepness", "3"], "--stepness"),
         (["lab", "missing.ipynb"], "missing.ipynb"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_errors_are_one_line(
     words: list[str],
@@ -257,6 +258,15 @@ def test_real_meshes(name: str, shared_mesh: Callable[[str], Path], tmp_path: Pa
     out = tmp_path / "x.png"
     assert main(["render", str(shared_mesh(name)), "-o", str(out), "--size", "32", "--rasterizer", "hard"]) == 0
     assert pixels(out).std() > 5
+
+
+def test_complaints_without_line_drawing() -> None:
+    """Where the terminal knows ASCII only, the sentence is the same."""
+    command = [sys.executable, "-m", "labkit", "render", "torus", "-o", "x.png", "--material", "velvet"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.stderr.count("\n") == 1
+    assert "invalid choice 'velvet'" in done.stderr
 
 
 def test_first_notebook_is_the_default() -> None:

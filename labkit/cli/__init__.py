@@ -6,10 +6,14 @@ import io
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Protocol
 
 from labkit.errors import BackendError, LabError
+
+
+class UsageError(Exception):
+    """The words after ``labkit`` make no command."""
 
 
 class Command(Protocol):
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = parse(arguments)
         return command.run() if command else 0
-    except LabError as error:
+    except (LabError, UsageError) as error:
         print(f"labkit: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -44,7 +48,8 @@ def parse(arguments: Sequence[str] | None) -> Command | None:
     """Return the command that the words describe, or None where they asked for help, which is then printed.
 
     Raises:
-        LabError: the words make no command, or tyro is missing.
+        UsageError: the words make no command.
+        BackendError: tyro is missing.
     """
     try:
         import tyro
@@ -57,13 +62,17 @@ def parse(arguments: Sequence[str] | None) -> Command | None:
 
     about = "An interactive laboratory for differentiable rendering."
     complaint = io.StringIO()
+
+    def is_text(row: str) -> bool:
+        return bool(row.strip("-"))
+
     try:
         with redirect_stderr(complaint):
             return tyro.cli(Lab | Render | Bench | Doctor, prog="labkit", description=about, args=arguments)
     except SystemExit as stop:
         if not stop.code:
             return None
-        # tyro frames its complaint; the sentence inside ends at the first rule.
-        rows = [row.strip(" │|") for row in complaint.getvalue().splitlines()[1:]]
-        sentence = " ".join(takewhile(lambda row: row.strip("─-"), rows))
-        raise LabError("command line", sentence, "what labkit --help lists") from stop
+        # tyro frames its complaint, with dashes where the terminal has no lines: a title, the sentence, a rule, hints.
+        rows = [row.strip(" │╭╮╰╯─") for row in complaint.getvalue().splitlines()[1:]]
+        sentence = takewhile(is_text, dropwhile(lambda row: not is_text(row), rows))
+        raise UsageError(f"{' '.join(sentence)} (labkit --help lists what there is)") from stop

@@ -50,10 +50,10 @@ def checked(
 
     def copy(name: str, value: Tensor | np.ndarray, shape: str) -> np.ndarray:
         tensor = check_tensor(name, torch.as_tensor(value), shape)
-        return np.array(tensor.detach().cpu(), dtype=np.float32, order="C", copy=True)
+        return np.array(tensor.detach().cpu().numpy(), dtype=np.float32, order="C", copy=True)
 
     points = copy("vertices", vertices, "V 3")
-    index = np.array(check_tensor("faces", torch.as_tensor(faces), "F 3", integer=True).detach().cpu(), copy=True)
+    index = check_tensor("faces", torch.as_tensor(faces), "F 3", integer=True).cpu().numpy().copy()
     if index.size and not (index.min() >= 0 and index.max() < len(points)):
         raise DomainError("faces", f"{index.min()} to {index.max()}", f"vertex numbers from 0 to {len(points) - 1}")
     size = f"{len(points)} 3"

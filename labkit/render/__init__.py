@@ -1,0 +1,12 @@
+"""Pictures out of scenes."""
+
+from labkit.render.probe import Contribution as Contribution
+from labkit.render.probe import probe as probe
+from labkit.render.raster import AlgoNet as AlgoNet
+from labkit.render.raster import Hard as Hard
+from labkit.render.raster import Rasterizer as Rasterizer
+from labkit.render.raster import rasterize as rasterize
+from labkit.render.scene import Rendering as Rendering
+from labkit.render.scene import Triangles as Triangles
+from labkit.render.scene import render as render
+from labkit.render.scene import triangulate as triangulate

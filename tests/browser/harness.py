@@ -216,8 +216,9 @@ class Notebook:
             window.labkitSeen = seen;
             document.addEventListener('mousemove', () => { seen.at = performance.now(); }, true);
             spot.addEventListener('load', () => requestAnimationFrame(async () => {
-                const now = performance.now(), kind = (await (await fetch(spot.src)).blob()).type;
-                if (seen.at && kind === 'image/jpeg') { seen.all.push(now - seen.at); seen.at = 0; } })); }""",
+                const now = performance.now();
+                const kind = await fetch(spot.src).then(r => r.blob()).then(b => b.type, () => 'replaced');
+                if (seen.at && kind !== 'image/png') { seen.all.push(now - seen.at); seen.at = 0; } })); }""",
             image,
         )
         handle = self.page.locator(slider).first

@@ -1,0 +1,6 @@
+"""Mesh rasterizers: one operator, several choices of coverage, alpha and occlusion."""
+
+from labkit.render.raster.algonet import AlgoNet as AlgoNet
+from labkit.render.raster.hard import Hard as Hard
+from labkit.render.raster.op import Rasterizer as Rasterizer
+from labkit.render.raster.op import rasterize as rasterize

@@ -25,7 +25,7 @@ C0, C1, C2, C3, C4, C5 = (
 )
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def _times_two_to(typing_context: Any, value: Any, rounded: Any) -> Any:
     """value * 2^n, where the low bits of ``rounded`` hold n: one shift and one addition on the bits."""
 
@@ -48,7 +48,7 @@ def exp(x: Any) -> Any:
     p = p * r + C2
     p = p * r + C1
     p = p * r + C0
-    return _times_two_to(p, shifted)
+    return _times_two_to(p, shifted)  # type: ignore[call-arg]  # numba supplies the typing context
 
 
 @njit(**FAST)

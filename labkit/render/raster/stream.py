@@ -43,8 +43,7 @@ class _Stream(torch.autograd.Function):
         valid, *saved = ctx.saved_tensors
         inputs, images = saved[:-4], saved[-4:]
         if torch.is_grad_enabled():  # a derivative of this derivative is wanted
-            grads = _reference_gradients(ctx.size, valid, inputs, to_mean, to_alpha)
-            return None, None, *grads
+            return None, None, *_reference_gradients(ctx.size, valid, inputs, to_mean, to_alpha)
         mean, clear = images[0], images[3]
         incoming = (
             to_mean.float().contiguous(),
@@ -133,7 +132,8 @@ def _reference_gradients(
     """Gradients of the inputs as differentiable functions of inputs and incoming gradients."""
     with torch.enable_grad():
         inputs = [tensor if tensor.requires_grad else tensor.detach().requires_grad_() for tensor in inputs]
-        mean, alpha = reference.rasterize(Faces(*inputs[:3], valid, *inputs[3:]), size)
+        edges, logit, values, *detail = inputs
+        mean, alpha = reference.rasterize(Faces(edges, logit, values, valid, *detail), size)
         return torch.autograd.grad(
             (mean, alpha), inputs, (to_mean.to(mean), to_alpha.to(alpha)), create_graph=True, allow_unused=False
         )
