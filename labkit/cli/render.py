@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -65,7 +67,7 @@ class Render:
     reflectance: Number = None
     """Of cook-torrance: mirror reflectance at normal incidence, in [0, 1]."""
     shading: Literal["flat", "gouraud"] = "flat"
-    """Light once per face, or per vertex and interpolated."""
+    """Light each face once, or its corners and interpolate."""
     azimuth: float = 30.0
     """Degrees around the y axis; 0 looks from +z, 90 from +x."""
     elevation: float = 20.0
@@ -78,8 +80,8 @@ class Render:
     """Pixels: one number for a square, or WIDTHxHEIGHT."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Red, green and blue, each in [0, 1]."""
-    backend: str = "auto"
-    """auto, reference, or the kernel of the device."""
+    backend: Literal["auto", "reference", "kernel"] = "auto"
+    """Dense torch, the fast kernel, or the kernel wherever numba is installed."""
 
     def run(self) -> int:
         """Write the picture and print one line about it; return 0.
@@ -102,25 +104,32 @@ class Render:
             MATERIALS, self.material, "specular", "shininess", "roughness", "metallic", "reflectance"
         )
         camera = Camera.orbit(self.azimuth, self.elevation, self.distance, fov=self.fov)
+        if self.shading == "gouraud" and isinstance(rasterizer, AlgoNet):
+            rasterizer = replace(rasterizer, color="barycentric")  # the paper's own averages the corners
+        fast: Literal["kernel", "reference"] = "kernel" if importlib.util.find_spec("numba") else "reference"
+        backend = fast if self.backend == "auto" else self.backend
         with replacing(self.out) as temporary:
             mesh = (SHAPES[self.mesh]() if self.mesh in SHAPES else load_mesh(self.mesh)).normalized()
-            start = time.perf_counter()
-            picture = render(
+            background = torch.tensor(self.background, dtype=mesh.vertices.dtype)
+            draw = partial(
+                render,
                 mesh,
                 camera,
-                size=size,
                 rasterizer=rasterizer,
                 material=material,
-                background=torch.tensor(self.background, dtype=mesh.vertices.dtype),
+                background=background,
                 shading=self.shading,
-                backend=self.backend,
+                backend=backend,
             )
+            draw(size=(1, 1))  # loads or compiles the kernel, which is no part of the time below
+            start = time.perf_counter()
+            picture = draw(size=size)
             milliseconds = 1000 * (time.perf_counter() - start)
             pixels = (picture.color[0].clamp(0, 1) * 255).round().to(torch.uint8)  # (3, H, W)
             Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(temporary, format="PNG")
         print(
             f"{self.out}: {mesh.faces.shape[0]:,} faces, {size[1]}x{size[0]} pixels, {milliseconds:.0f} ms, "
-            f"backend {self.backend}"
+            f"backend {backend}"
         )
         return 0
 

@@ -176,7 +176,7 @@ class MeshView:
         Raises:
             DomainError: there is no such face.
         """
-        lit = np.array(faces, dtype=np.int64).reshape(-1)
+        lit = np.array(faces.cpu().numpy() if isinstance(faces, Tensor) else faces, dtype=np.int64).reshape(-1)
         with self._lock:
             count = 0 if self._shown is None else len(self._shown.faces)
             if lit.size and not (lit.min() >= 0 and lit.max() < count):

@@ -104,8 +104,6 @@ class Panel:
         _register()[self.name] = self
         self.scheduler.submit(self._record)
 
-    # ---- to be written by each panel -------------------------------------------------------------------------------
-
     def build(self) -> W.Widget:
         """Make the controls and views, once; return what is to be shown."""
         raise NotImplementedError
@@ -128,8 +126,6 @@ class Panel:
     def png(self) -> bytes | None:
         """The picture kept in the notebook for readers without a kernel, or None."""
         return None
-
-    # ---- state -----------------------------------------------------------------------------------------------------
 
     @property
     def record(self) -> Any:
@@ -187,8 +183,6 @@ class Panel:
         if not self._render_failed:
             self.status.value = ""
         self.scheduler.submit(record)
-
-    # ---- controls --------------------------------------------------------------------------------------------------
 
     def bind(
         self, widget: W.Widget, field: str, trait: str = "value", to_widget: Callable[[Any], Any] = lambda v: v
@@ -254,8 +248,6 @@ class Panel:
         with self._lock:
             self._adopt(record)
 
-    # ---- rendering -------------------------------------------------------------------------------------------------
-
     def _render(self, record: Any, quality: Quality) -> tuple[Any, Any]:
         return record, self.render(record, quality)
 
@@ -286,8 +278,6 @@ class Panel:
         if error is not None:
             raise error
 
-    # ---- errors ----------------------------------------------------------------------------------------------------
-
     def guard(self, callback: Callable[..., Any]) -> Callable[..., None]:
         """Wrap a callback: its error appears in the panel, and is raised on when headless."""
 
@@ -315,8 +305,6 @@ class Panel:
     def _render_error(self, error: Exception) -> None:
         self._render_failed = True
         self.fail(error)
-
-    # ---- life and death --------------------------------------------------------------------------------------------
 
     def own(self, view: V) -> V:
         """Let `close` close ``view`` too; returns it."""

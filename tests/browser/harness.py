@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import json
 import os
@@ -205,33 +204,35 @@ class Notebook:
             self.page.mouse.move(x + dx * step / steps, y + dy * step / steps)
         self.page.mouse.up()
 
-    def latencies(self, slider: str, image: str, steps: int = 50, width: float = 150.0) -> list[float]:
-        """Drag a slider's handle in real mouse events; milliseconds from each event to its new pixels.
+    def latencies(self, slider: str, image: str, steps: int = 50, width: float = 100.0) -> list[float]:
+        """Drag a slider's handle right by real mouse events; milliseconds from each change of value to its new pixels.
 
-        Only coarse pictures (JPEG) count: a fine one answers an earlier event, at rest. The next event comes when the
-        picture has come, or after a second (such an event is then not in the list).
+        The next event comes when the picture has come, or after a second, which is then the latency. Fine pictures
+        (PNG) do not count: they answer an earlier event, at rest. Keep ``width`` (CSS pixels) inside the slider.
         """
+        handle = self.page.locator(slider).first
+        handle.scroll_into_view_if_needed()
         self.page.evaluate(
-            """image => { const spot = document.querySelector(image); const seen = { at: 0, all: [] };
+            """([slider, image]) => { const seen = { at: 0, all: [] }, spot = document.querySelector(image);
             window.labkitSeen = seen;
-            document.addEventListener('mousemove', () => { seen.at = performance.now(); }, true);
+            new MutationObserver(() => { seen.at = performance.now(); }).observe(
+                document.querySelector(slider), { attributeFilter: ['aria-valuenow'] });
             spot.addEventListener('load', () => requestAnimationFrame(async () => {
                 const now = performance.now();
                 const kind = await fetch(spot.src).then(r => r.blob()).then(b => b.type, () => 'replaced');
                 if (seen.at && kind !== 'image/png') { seen.all.push(now - seen.at); seen.at = 0; } })); }""",
-            image,
+            [slider, image],
         )
-        handle = self.page.locator(slider).first
-        handle.scroll_into_view_if_needed()
         box = handle.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
         self.page.mouse.down()
-        self.page.evaluate("() => { window.labkitSeen.all.length = 0; window.labkitSeen.at = 0; }")
         for step in range(1, steps + 1):
             self.page.mouse.move(x + width * step / steps, y)
-            with contextlib.suppress(PlaywrightTimeout):
+            try:
                 self.page.wait_for_function("() => window.labkitSeen.at === 0", timeout=1000)
+            except PlaywrightTimeout:
+                self.page.evaluate("() => { window.labkitSeen.all.push(1000); window.labkitSeen.at = 0; }")
         self.page.mouse.up()
         return self.page.evaluate("() => window.labkitSeen.all")
 

@@ -45,7 +45,7 @@ class Demo(Panel):
         if state.fuse > 0.5:
             raise ValueError("the <fuse> blew")
         columns = np.linspace(0, 100, 40)
-        return np.broadcast_to(columns < state.level, (30, 40)).astype(float)
+        return np.broadcast_to(np.clip((state.level - columns) / 5 + 0.5, 0, 1), (30, 40))
     def show(self, result, quality):
         self.view.show(result, quality)
 
@@ -116,11 +116,10 @@ def test_slider_to_pixels_is_fast(notebook: Callable[..., Notebook]) -> None:
     book = notebook([PANEL])
     book.run()
     until(lambda: abs(white(book) - 0.2) < 0.02, what="the first picture")
-    times = book.latencies(".test-level .noUi-handle", ".labkit-pixels", steps=30)
-    print(times)
+    times = book.latencies(".test-level .noUi-handle", ".labkit-pixels", steps=30, width=90.0)
     print(f"slider to pixels: median {median(times):.0f} ms of {len(times)} events")
     assert len(times) >= 20
-    assert median(times) < 500.0  # 120 ms where five processes shared two cores
+    assert median(times) < 500.0  # 110 to 140 ms where five processes shared two cores
 
 
 @pytest.mark.parametrize("comms", ["perCommTarget", "disabled"])

@@ -105,7 +105,7 @@ def test_fine_is_lossless_and_coarse_is_jpeg(picture: ImageView) -> None:
     assert picture._image.format == "png"
     assert (decoded(picture) == image).all()
     picture.show(image[::2, ::2], "coarse")
-    assert picture._image.value.startswith(b"\xff\xd8")
+    assert bytes(picture._image.value).startswith(b"\xff\xd8")
     assert (np.asarray(Image.open(io.BytesIO(picture.png() or b""))) == image).all()
 
 

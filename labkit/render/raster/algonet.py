@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -10,7 +10,14 @@ from torch import Tensor
 
 from labkit.errors import DomainError, check_positive
 from labkit.render.raster import reference
-from labkit.render.raster.faces import Faces, barycentric_functions, edge_functions, edge_lengths, in_front
+from labkit.render.raster.faces import (
+    Faces,
+    barycentric_functions,
+    edge_functions,
+    edge_lengths,
+    in_front,
+    log_presence,
+)
 from labkit.render.raster.pixels import pixel_pitch
 
 
@@ -32,6 +39,9 @@ class AlgoNet:
         depth: "mean" (the paper's: one depth a face) or "pixel" (interpolated at each pixel; faces may intersect).
         color: "flat" (the paper's: mean of the corner attributes) or "barycentric" (interpolated, smoothly clamped
             to the face, see `reference.smooth_clamp`).
+        sliver_fade: 0 (the paper's formula), or the shape r > 0 at which a needle-shaped face is faded to half (see
+            `faces.log_presence`; 0.1 removes the needles that curved meshes shoot out at their silhouettes). This is
+            labkit's own addition, not the paper's.
 
     Raises:
         DomainError: steepness or opacity zero, negative or not finite; an unknown choice for depth or color.
@@ -41,6 +51,7 @@ class AlgoNet:
     opacity: float | Tensor = 20.0
     depth: Literal["mean", "pixel"] = "mean"
     color: Literal["flat", "barycentric"] = "flat"
+    sliver_fade: float = 0.0
 
     def __post_init__(self) -> None:
         check_positive("steepness", self.steepness, "per NDC unit")
@@ -49,6 +60,8 @@ class AlgoNet:
             raise DomainError("depth", self.depth, "'mean' or 'pixel'")
         if self.color not in ("flat", "barycentric"):
             raise DomainError("color", self.color, "'flat' or 'barycentric'")
+        if self.sliver_fade:
+            check_positive("sliver_fade", self.sliver_fade)
 
     @classmethod
     def from_pixels(cls, edge_width: float, opacity: float | Tensor, size: tuple[int, int]) -> AlgoNet:
@@ -83,15 +96,13 @@ class AlgoNet:
             logit=-opacity * (mean_depth - nearest),
             values=attributes if self.color == "barycentric" else attributes.mean(2, keepdim=True),
             valid=in_front(triangles) & ~point,
+            log_presence=log_presence(functions, self.sliver_fade) if self.sliver_fade else None,
         )
         if self.depth == "mean" and self.color == "flat":
             return faces
         slope = -opacity * (depth - mean_depth[..., None])
-        return Faces(
-            edges=faces.edges,
-            logit=faces.logit,
-            values=faces.values,
-            valid=faces.valid,
+        return replace(
+            faces,
             barycentric=barycentric_functions(functions),
             inverse_depth=1 / torch.where(faces.valid[..., None], depth, 1.0)
             if perspective

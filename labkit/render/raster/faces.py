@@ -9,6 +9,7 @@ from torch import Tensor
 
 LENGTH_GUARD = 1e-6  # NDC; below any pixel, so that zero-length edges keep finite values and gradients
 AREA_GUARD = 1e-12  # NDC squared; the same for barycentric coordinates of slivers
+SHAPE_GUARD = 1e-8  # keeps the logarithm of the presence of a face without area finite
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Faces:
         logit: (B, F) what depth adds to the log weight, -o z for the face's mean depth z.
         values: (B, F, K, C) attributes: K = 1, constant over the face, or K = 3, at its corners.
         valid: (B, F) False for faces that contribute nothing.
+        log_presence: (B, F) log of a factor w in (0, 1) on the coverage of each face, or None for w = 1.
         barycentric: (B, F, 3, 3) barycentric coordinates of the three corners as linear functions.
         inverse_depth: (B, F, 3) 1 / z of the corners, ones where interpolation is affine.
         logit_slope: (B, F, 3) what each corner adds to ``logit`` when its interpolation weight is 1.
@@ -33,6 +35,7 @@ class Faces:
     logit: Tensor
     values: Tensor
     valid: Tensor
+    log_presence: Tensor | None = None
     barycentric: Tensor | None = None
     inverse_depth: Tensor | None = None
     logit_slope: Tensor | None = None
@@ -78,6 +81,22 @@ def barycentric_functions(edges: Tensor) -> Tensor:
     """
     area = edges[..., 2].sum(-1)[..., None, None]  # (..., 1, 1) twice the signed area: sum of the determinants
     return edges * area / (area.square() + AREA_GUARD**2)
+
+
+def log_presence(edges: Tensor, sliver_fade: float) -> Tensor:
+    """Log of w = q^2 / (q^2 + r^2), which fades needle-shaped faces; C-infinity, and independent of size.
+
+    Args:
+        edges: (..., 3, 3) from `edge_functions`.
+        sliver_fade: r > 0, the shape at which a face is half present.
+
+    Returns:
+        (...,), where the shape q = 4 sqrt(3) area / (sum of the squared edge lengths) is 1 for an equilateral
+        triangle and 0 for a needle.
+    """
+    area = edges[..., 2].sum(-1) / 2
+    shape = 48 * area.square() / edge_lengths(edges).square().sum(-1).square()  # (...,) q^2
+    return torch.log((shape + SHAPE_GUARD) / (shape + SHAPE_GUARD + sliver_fade**2))
 
 
 def in_front(triangles: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from labkit.render.raster.fastmath import FAST, ONE, ZERO
+from labkit.render.raster.fastmath import FAST, HALF, ONE, ZERO
 from labkit.render.raster.kernel_cpu_lanes import (
     AREA,
     CLEAR,
@@ -31,7 +31,7 @@ from labkit.render.raster.kernel_cpu_lanes import (
     EDGE,
     LEVEL,
     LOGIT_SLOT,
-    MIDDLE,
+    PRESENCE_SLOT,
     ROW,
     SCALE,
     SHADE,
@@ -69,11 +69,11 @@ def _bound(edges: Any, x: float, y: float, half_width: float, half_height: float
 
 
 @njit(**FAST)
-def _row_bound(c: Any, row: float) -> float:
-    """`_bound` along one row of the tile, ``c`` as `start` leaves it."""
+def _row_bound(c: Any, row: float, half_width: float) -> float:
+    """`_bound` along one row of the tile, counted from its middle like the half width; ``c`` as `start` leaves it."""
     found = 0.0
     for i in range(3):
-        found += min(0.0, c[i, 1] * (row - MIDDLE) + c[i, 2] + MIDDLE * abs(c[i, 0]))
+        found += min(0.0, c[i, 1] * row + c[i, 2] + half_width * abs(c[i, 0]))
     return found
 
 
@@ -103,6 +103,9 @@ def _load(tile: Any, i: int, j: int, images: Any, gradients: Any) -> None:
     to_mean, dots, _ = gradients
     height, width = top.shape
     tile[COLUMN + AREA + AREA :] = ZERO
+    for lane in range(SIDE * SIDE):
+        tile[COLUMN + np.uint64(lane)] = np.float32(lane % SIDE) - HALF * np.float32(min(SIDE, width - j) - 1)
+        tile[ROW + np.uint64(lane)] = np.float32(lane // SIDE) - HALF * np.float32(min(SIDE, height - i) - 1)
     tile[TOP : TOP + AREA] = NOTHING
     tile[CLEAR : CLEAR + AREA] = ONE
     if len(to_mean) == 0:
@@ -140,15 +143,18 @@ def _store(tile: Any, i: int, j: int, images: Any) -> None:
 
 
 @njit(**FAST)
-def _rows(c: Any, face: Any, floor: float, lows: Any, clears: Any, limit: float, count: int) -> tuple[int, int]:
-    """First and one past the last of the ``count`` rows where the face may matter; ``face`` is log_k and highest."""
-    first, last = 0, count
+def _rows(
+    c: Any, log_k: float, highest: float, floor: float, lows: Any, clears: Any, limit: float, part: Any
+) -> tuple[int, int]:
+    """First and one past the last row where a face may matter, among those of ``part``, (rows, columns) of the tile."""
+    middle, half_width = (part[0] - 1) / 2, (part[1] - 1) / 2
+    first, last = 0, part[0]
     while first < last and _negligible(
-        face[0] + _row_bound(c, first), face[1], floor, lows[first], clears[first], limit
+        log_k + _row_bound(c, first - middle, half_width), highest, floor, lows[first], clears[first], limit
     ):
         first += 1
     while last > first and _negligible(
-        face[0] + _row_bound(c, last - 1), face[1], floor, lows[last - 1], clears[last - 1], limit
+        log_k + _row_bound(c, last - 1 - middle, half_width), highest, floor, lows[last - 1], clears[last - 1], limit
     ):
         last -= 1
     return first, last
@@ -160,6 +166,7 @@ def _collect(grad: Any, tile: Any, first: Any, last: Any, x: float, y: float, pi
     for edge in range(3):
         add_moments(grad[3 * edge :], tile, first, last, EDGE + np.uint64(edge) * AREA, x, y, pitch)
     grad[LOGIT_SLOT] += total(tile, first, last, SHADE)
+    grad[PRESENCE_SLOT] += total(tile, first, last, SCALE)
     channels = (len(tile) - int(COLOR)) // int(AREA)
     for corner in range(corners):
         for channel in range(channels):
@@ -176,7 +183,7 @@ def _collect(grad: Any, tile: Any, first: Any, last: Any, x: float, y: float, pi
 @njit(**FAST)
 def _gather(faces: Any, x: float, y: float, half: float, limit: float, found: Any) -> int:
     """Write the indices of all faces that may matter in a square into ``found``; return how many they are."""
-    edges, log_k, _, highest, floor, _ = faces
+    edges, log_k, _, highest, floor, _, _ = faces
     count = 0
     for face in range(len(edges)):
         log_v = log_k[face] + _bound(edges[face], x, y, half, half)
@@ -193,8 +200,9 @@ def stream(
     """Stream all faces through every ``threads``-th block of the image, starting with number ``thread``.
 
     Args:
-        faces: edges (F, 3, 3), log(1 + K) (F,), logit (F,), its greatest value on each face (F,) and its smallest of
-            all, in float64; values (F, 1 or 3, C) in float32. Nearest face first.
+        faces: edges (F, 3, 3), log((1 + K) w) (F,) with the presence w, logit (F,), its greatest value on each face
+            (F,) and its smallest of all, in float64; K and w (F, 2) and values (F, 1 or 3, C) in float32. Nearest
+            face first.
         detail: barycentric (F, 3, 3) in float64, inverse_depth (F, 3) and logit_slope (F, 3) in float32; F = 0 unless
             values or depth are interpolated.
         limit: log of the contribution below which a pair may be skipped.
@@ -207,16 +215,13 @@ def stream(
     Returns:
         The number of pixel-face pairs that were evaluated.
     """
-    edges, log_k, logit, highest, floor, values = faces
+    edges, log_k, logit, highest, floor, shape, values = faces
     barycentric, inverse_depth, slope = detail
     detailed, reverse = len(barycentric) > 0, len(gradients[0]) > 0
     height, width = images[1].shape
     corners, channels = values.shape[1], values.shape[2]
     pitch = 2.0 / min(height, width)
     tile = np.zeros(int(COLOR) + int(AREA) * channels, np.float32)
-    for lane in range(AREA):
-        tile[COLUMN + lane] = np.float32(int(lane) % SIDE - MIDDLE)
-        tile[ROW + lane] = np.float32(int(lane) // SIDE - MIDDLE)
     lows, clears = np.empty(SIDE + 1), np.empty(SIDE + 1)
     c, steps = np.empty((3, 3)), np.empty((3, 3), np.float32)
     found = np.empty(len(edges), np.int64)
@@ -233,11 +238,12 @@ def stream(
             limit,
             found,
         )
-        for part in range(BLOCK * BLOCK):
-            i, j = top + part // BLOCK * SIDE, left + part % BLOCK * SIDE
+        for number in range(BLOCK * BLOCK):
+            i, j = top + number // BLOCK * SIDE, left + number % BLOCK * SIDE
             if i >= height or j >= width:
                 continue
-            x, y = (2 * j + SIDE - width) * pitch / 2, (height - SIDE - 2 * i) * pitch / 2  # middle of the tile
+            part = min(SIDE, height - i), min(SIDE, width - j)  # rows and columns of the tile inside the image
+            x, y = (2 * j + part[1] - width) * pitch / 2, (height - part[0] - 2 * i) * pitch / 2  # their middle
             _load(tile, i, j, images, gradients)
             _refresh(tile, lows, clears)
             if reverse:
@@ -246,13 +252,13 @@ def stream(
             for wave in range(2):
                 for candidate in range(count):
                     face = found[candidate]
-                    bound = _bound(edges[face], x, y, MIDDLE * pitch, MIDDLE * pitch)
+                    bound = _bound(edges[face], x, y, (part[1] - 1) * pitch / 2, (part[0] - 1) * pitch / 2)
                     if (bound > TOUCHING) != (wave == 0) or _negligible(
                         bound + log_k[face], highest[face], floor, lows[SIDE], clears[SIDE], limit
                     ):
                         continue
                     start(edges[face], x, y, pitch, c)
-                    rows = _rows(c, (log_k[face], highest[face]), floor, lows, clears, limit, min(SIDE, height - i))
+                    rows = _rows(c, log_k[face], highest[face], floor, lows, clears, limit, part)
                     if rows[0] == rows[1]:
                         continue
                     first, last = np.uint64(SIDE * rows[0]), np.uint64(SIDE * rows[1])
@@ -263,12 +269,12 @@ def stream(
                     steps[:] = c
                     level = np.float32(logit[face] + log_k[face])
                     if not reverse:
-                        forward(tile, first, last, steps, level, values[face])
+                        forward(tile, first, last, steps, level, shape[face, 1], values[face])
                         streamed += 1
                         if streamed % REFRESH == 0:
                             _refresh(tile, lows, clears)
                         continue
-                    backward(tile, first, last, steps, level, np.float32(np.expm1(log_k[face])), values[face])
+                    backward(tile, first, last, steps, level, shape[face, 0], shape[face, 1], values[face])
                     _collect(sums[face], tile, first, last, x, y, pitch, corners)
                     for corner in range(3 if detailed else 0):
                         backward_corner(tile, first, last, corner, values[face], inverse_depth[face], slope[face])

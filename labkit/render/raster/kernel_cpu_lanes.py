@@ -18,19 +18,19 @@ from numba import njit
 from labkit.render.raster.fastmath import FAST, HALF, ONE, ZERO, exp, sigmoid_parts
 
 SIDE = 16  # pixels along a tile
-MIDDLE = 7.5  # columns and rows count from the middle of the tile, where float32 keeps most digits
 AREA = np.uint64(SIDE * SIDE)
 TINY = np.float32(1e-37)
 BEND = np.float32(0.01**2)  # reference.CLAMP_WIDTH squared
 
-# Slots of the scratch, AREA numbers each: where the lanes lie, what the current face leaves there, and the pixels.
+# Slots of the scratch, AREA numbers each: where the lanes lie, from the middle of the tile's part of the image (there
+# float32 keeps most digits), what the current face leaves there, and the pixels.
 COLUMN, ROW, SCALE, WEIGHT, SHADE, LEVEL, TOTAL = (np.uint64(k) * AREA for k in range(7))
 CORNER, RAMP, CLAMPED, EDGE = (np.uint64(k) * AREA for k in (7, 10, 13, 16))  # three slots each
 TOP, SUM, CLEAR, DOT, COLOR = (np.uint64(k) * AREA for k in range(19, 24))
 
-# Slots of the gradient of a face: a, b, c of the three edges, the logit, the values; then, if values are interpolated,
-# a, b, c of the three barycentric coordinates, the three inverse depths and the three logit slopes.
-LOGIT_SLOT, VALUE_SLOT, DETAIL_SLOTS = 9, 10, 15
+# Slots of the gradient of a face: a, b, c of the three edges, the logit, the log presence, the values; then, if values
+# are interpolated, a, b, c of the three barycentric coordinates, the three inverse depths and the three logit slopes.
+LOGIT_SLOT, PRESENCE_SLOT, VALUE_SLOT, DETAIL_SLOTS = 9, 10, 11, 15
 
 
 @njit(**FAST)
@@ -69,8 +69,9 @@ def interpolate(tile: Any, first: Any, last: Any, c: Any, inverse_depth: Any, sl
 
 
 @njit(**FAST)
-def forward(tile: Any, first: Any, last: Any, c: Any, logit: Any, values: Any) -> None:
+def forward(tile: Any, first: Any, last: Any, c: Any, logit: Any, presence: Any, values: Any) -> None:
     """Stream one face: update the running log-sum-exp, prod(1 - V) and the colour sums."""
+    absence = ONE - presence
     a0, b0, c0, a1, b1, c1, a2, b2, c2 = c[0, 0], c[0, 1], c[0, 2], c[1, 0], c[1, 1], c[1, 2], c[2, 0], c[2, 1], c[2, 2]
     for lane in range(first, last):
         x, y = tile[COLUMN + lane], tile[ROW + lane]
@@ -79,7 +80,8 @@ def forward(tile: Any, first: Any, last: Any, c: Any, logit: Any, values: Any) -
         p1, m1, n1 = sigmoid_parts(x1)
         p2, m2, n2 = sigmoid_parts(x2)
         inverse = ONE / (n0 * n1 * n2)
-        tile[CLEAR + lane] *= (p0 * (m1 * n2 + p1 * m2) + m0 * (p1 * n2 + m1 * p2)) * inverse  # 1 - V
+        mixed = p0 * (m1 * n2 + p1 * m2) + m0 * (p1 * n2 + m1 * p2)  # n0 n1 n2 (1 - V)
+        tile[CLEAR + lane] *= presence * mixed * inverse + absence
         level = logit + tile[LEVEL + lane] + min(x0, ZERO) + min(x1, ZERO) + min(x2, ZERO)
         top = tile[TOP + lane]
         step = exp(-abs(level - top))
@@ -103,8 +105,9 @@ def forward(tile: Any, first: Any, last: Any, c: Any, logit: Any, values: Any) -
 
 
 @njit(**FAST)
-def backward(tile: Any, first: Any, last: Any, c: Any, logit: Any, k: Any, values: Any) -> None:
-    """Recompute one face and leave its gradients at each lane: EDGE of the x_i, SHADE of log V and the logit, WEIGHT Z.
+def backward(tile: Any, first: Any, last: Any, c: Any, logit: Any, k: Any, presence: Any, values: Any) -> None:
+    """Recompute one face and leave at each lane: Z in WEIGHT, and gradients, of the x_i in EDGE, of the logit in SHADE,
+    of the log presence in SCALE.
 
     The tile holds the finished sums: TOP and 1 / SUM of the log-sum-exp, in CLEAR the gradient of log prod(1 - V), in
     COLOR that of the mean attribute, and in DOT its product with the mean attribute.
@@ -123,6 +126,7 @@ def backward(tile: Any, first: Any, last: Any, c: Any, logit: Any, k: Any, value
                 value = tile[CORNER + lane] * v0 + tile[CORNER + AREA + lane] * v1
                 value += tile[CORNER + AREA + AREA + lane] * v2
                 tile[SHADE + lane] += tile[color + lane] * value
+    absence = ONE - presence
     unanimous = ONE / (ONE + k)  # share of prod sigma(x_i) in V, the rest being prod sigma(-x_i)
     for lane in range(first, last):
         x, y = tile[COLUMN + lane], tile[ROW + lane]
@@ -135,9 +139,10 @@ def backward(tile: Any, first: Any, last: Any, c: Any, logit: Any, k: Any, value
         weight = exp(min(level - tile[TOP + lane], ZERO)) * inverse * tile[SUM + lane]
         to_v = weight * tile[SHADE + lane]
         mixed = p0 * (m1 * n2 + p1 * m2) + m0 * (p1 * n2 + m1 * p2)  # n0 n1 n2 (1 - V)
-        to_u = tile[CLEAR + lane] / (mixed + TINY)
-        same = unanimous * to_v - p0 * p1 * p2 * to_u
-        other = (ONE - unanimous) * to_v - m0 * m1 * m2 * to_u
+        to_u = tile[CLEAR + lane] * presence / (presence * mixed + absence * (n0 * n1 * n2) + TINY)
+        all_in, all_out = p0 * p1 * p2 * to_u, m0 * m1 * m2 * to_u
+        same, other = unanimous * to_v - all_in, (ONE - unanimous) * to_v - all_out
+        tile[SCALE + lane] = to_v - all_in - all_out
         tile[EDGE + lane] = (same * m0 - other * p0) * (n1 * n2 * inverse)
         tile[EDGE + AREA + lane] = (same * m1 - other * p1) * (n0 * n2 * inverse)
         tile[EDGE + AREA + AREA + lane] = (same * m2 - other * p2) * (n0 * n1 * inverse)

@@ -68,6 +68,10 @@ def smooth_clamp(barycentric: Tensor) -> Tensor:
 def fragments(faces: Faces, pixels: Tensor) -> Fragments:
     """Everything that the faces contribute to the pixels (P, 2) given in NDC; memory grows with P times F."""
     log_coverage, log_uncovered = visibility(evaluate(faces.edges, pixels))  # (B, P, F) each
+    if faces.log_presence is not None:
+        log_presence = faces.log_presence[:, None]  # (B, 1, F)
+        log_uncovered = ((log_presence + log_uncovered).exp() - torch.expm1(log_presence)).log()  # 1 - w V
+        log_coverage = log_coverage + log_presence
     logit, values = faces.logit[:, None], faces.values.mean(2)[:, None]  # (B, 1, F), (B, 1, F, C)
     if (detail := faces.detailed()) is not None:
         barycentric, inverse_depth, logit_slope = detail

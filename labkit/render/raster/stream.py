@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,16 @@ def rasterize(faces: Faces, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     Differentiable in every tensor of ``faces``. A second derivative goes through the dense reference.
     """
     if (detail := faces.detailed()) is not None:
-        faces = Faces(faces.edges, faces.logit, faces.values.expand(-1, -1, 3, -1), faces.valid, *detail)
-    mean, alpha = _Stream.apply(size, faces.valid, faces.edges, faces.logit, faces.values, *(detail or ()))
+        faces = replace(faces, values=faces.values.expand(-1, -1, 3, -1))
+    presence = torch.zeros_like(faces.logit) if faces.log_presence is None else faces.log_presence
+    mean, alpha = _Stream.apply(size, faces.valid, faces.edges, faces.logit, presence, faces.values, *(detail or ()))
     return mean, alpha
 
 
 class _Stream(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, size: tuple[int, int], valid: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        values = inputs[2]
+        values = inputs[3]
         images = [torch.empty(len(values), n, *size) for n in (values.shape[-1], 1, 1, 1)]  # mean, top, total, clear
         for index in range(len(values)):
             _Image(size, valid[index], [tensor[index] for tensor in inputs]).run([image[index] for image in images])
@@ -63,23 +65,24 @@ class _Image:
     """The faces of one image of the batch as the kernel wants them: valid ones only, oriented, nearest first."""
 
     def __init__(self, size: tuple[int, int], valid: Tensor, inputs: list[Tensor]) -> None:
-        edges, logit, values, *detail = (tensor.detach() for tensor in inputs)
+        edges, logit, presence, values, *detail = (tensor.detach() for tensor in inputs)
         # (F,) indices of the valid faces by falling logit; stable, so that equal depths keep their order
         self.order = valid.nonzero().squeeze(1)
         self.order = self.order[logit[self.order].argsort(descending=True, stable=True)]
-        edges, logit, values = edges[self.order], logit[self.order], values[self.order]
+        edges, logit, presence, values = (tensor[self.order] for tensor in (edges, logit, presence, values))
         total = edges[..., 2].sum(-1)  # (F,) S, twice the scaled area
         self.turn = torch.where(total < 0, -1.0, 1.0).to(edges)[:, None, None]
         logit = logit - (logit[0] if len(logit) else 0)  # nearest at 0: only differences count, float32 keeps them
-        none = edges[:0]
+        none, k = edges[:0], torch.exp(-total.abs())
         slope = detail[2][self.order] if detail else torch.zeros_like(edges[..., 0])
         lowest = (logit + slope.amin(-1)).amin() if len(logit) else 0.0
         self.faces = (
             (edges * self.turn).contiguous().numpy(),
-            torch.log1p(torch.exp(-total.abs())).numpy(),
+            (torch.log1p(k) + presence).numpy(),
             logit.numpy(),
             (logit + slope.amax(-1)).numpy(),
             float(lowest),
+            torch.stack((k, presence.exp()), -1).float().numpy(),
             values.float().contiguous().numpy(),
         )
         self.detail = (
@@ -114,8 +117,13 @@ class _Image:
 
     def _unpack(self, sums: Tensor) -> list[Tensor]:
         """Split the kernel's sums (F, slots) into gradients of the inputs, in the order and size of the inputs."""
-        count, values = len(sums), self.slots - VALUE_SLOT - (DETAIL_SLOTS if len(self.shapes) > 3 else 0)
-        parts = [sums[:, :9].view(count, 3, 3) * self.turn, sums[:, 9], sums[:, VALUE_SLOT : VALUE_SLOT + values]]
+        count, values = len(sums), self.slots - VALUE_SLOT - (DETAIL_SLOTS if len(self.shapes) > 4 else 0)
+        parts = [
+            sums[:, :9].view(count, 3, 3) * self.turn,
+            sums[:, 9],
+            sums[:, 10],
+            sums[:, VALUE_SLOT : VALUE_SLOT + values],
+        ]
         rest = sums[:, VALUE_SLOT + values :]
         if rest.shape[1]:
             parts += [rest[:, :9], rest[:, 9:12], rest[:, 12:]]
@@ -132,8 +140,14 @@ def _reference_gradients(
     """Gradients of the inputs as differentiable functions of inputs and incoming gradients."""
     with torch.enable_grad():
         inputs = [tensor if tensor.requires_grad else tensor.detach().requires_grad_() for tensor in inputs]
-        edges, logit, values, *detail = inputs
-        mean, alpha = reference.rasterize(Faces(edges, logit, values, valid, *detail), size)
+        edges, logit, presence, values, *detail = inputs
+        faded = presence if bool(presence.any()) else None
+        mean, alpha = reference.rasterize(Faces(edges, logit, values, valid, faded, *detail), size)
         return torch.autograd.grad(
-            (mean, alpha), inputs, (to_mean.to(mean), to_alpha.to(alpha)), create_graph=True, allow_unused=False
+            (mean, alpha),
+            inputs,
+            (to_mean.to(mean), to_alpha.to(alpha)),
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
         )
