@@ -43,7 +43,7 @@ class Hard:
             near = evaluate(nearness[:, :, None], chunk).squeeze(-1)  # (B, P, F)
             best, seen = near.masked_fill(~inside, -torch.inf).max(dim=-1)
             parts.append(seen.masked_fill(best == -torch.inf, -1))
-        return _picture(torch.cat(parts, dim=1), pixels, triangles, attributes, size, perspective)
+        return _picture(torch.cat(parts, dim=1), pixels.to(triangles), triangles, attributes, size, perspective)
 
     def kernel(
         self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool

@@ -103,9 +103,11 @@ def _load(tile: Any, i: int, j: int, images: Any, gradients: Any) -> None:
     to_mean, dots, _ = gradients
     height, width = top.shape
     tile[COLUMN + AREA + AREA :] = ZERO
-    for lane in range(SIDE * SIDE):
-        tile[COLUMN + np.uint64(lane)] = np.float32(lane % SIDE) - HALF * np.float32(min(SIDE, width - j) - 1)
-        tile[ROW + np.uint64(lane)] = np.float32(lane // SIDE) - HALF * np.float32(min(SIDE, height - i) - 1)
+    for row in range(SIDE):
+        for column in range(SIDE):
+            at = np.uint64(SIDE * row + column)
+            tile[COLUMN + at] = np.float32(column) - HALF * np.float32(min(SIDE, width - j) - 1)
+            tile[ROW + at] = np.float32(row) - HALF * np.float32(min(SIDE, height - i) - 1)
     tile[TOP : TOP + AREA] = NOTHING
     tile[CLEAR : CLEAR + AREA] = ONE
     if len(to_mean) == 0:

@@ -118,15 +118,10 @@ class _Image:
     def _unpack(self, sums: Tensor) -> list[Tensor]:
         """Split the kernel's sums (F, slots) into gradients of the inputs, in the order and size of the inputs."""
         count, values = len(sums), self.slots - VALUE_SLOT - (DETAIL_SLOTS if len(self.shapes) > 4 else 0)
-        parts = [
-            sums[:, :9].view(count, 3, 3) * self.turn,
-            sums[:, 9],
-            sums[:, 10],
-            sums[:, VALUE_SLOT : VALUE_SLOT + values],
-        ]
-        rest = sums[:, VALUE_SLOT + values :]
+        edges, logit, presence, found, rest = sums.split((9, 1, 1, values, self.slots - VALUE_SLOT - values), dim=1)
+        parts = [edges.reshape(count, 3, 3) * self.turn, logit, presence, found]
         if rest.shape[1]:
-            parts += [rest[:, :9], rest[:, 9:12], rest[:, 12:]]
+            parts += rest.split((9, 3, 3), dim=1)
         grads = []
         for part, shape in zip(parts, self.shapes, strict=True):
             grads.append(sums.new_zeros(shape))
