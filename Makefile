@@ -40,4 +40,6 @@ $(STAMP): pyproject.toml constraints.txt
 	echo 'labkit needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)' >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@echo 'compiling the kernels once'
+	@$(BIN)/python -c 'from labkit.render.raster import warm_up; warm_up()'
 	@touch $@

@@ -6,6 +6,7 @@ from labkit.render.raster import AlgoNet as AlgoNet
 from labkit.render.raster import Hard as Hard
 from labkit.render.raster import Rasterizer as Rasterizer
 from labkit.render.raster import rasterize as rasterize
+from labkit.render.raster import warm_up as warm_up
 from labkit.render.scene import Rendering as Rendering
 from labkit.render.scene import Triangles as Triangles
 from labkit.render.scene import render as render

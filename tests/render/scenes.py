@@ -14,7 +14,7 @@ from labkit.render.raster import AlgoNet, rasterize
 
 SKIPPED = 2.0**-24  # what the kernel may leave out of a finished pixel
 INPUTS = ("xy", "depth", "attributes", "background", "steepness", "opacity")
-KINDS = ("plain", "sliver", "collinear", "pair", "point", "subpixel", "outside", "behind", "huge", "twin")
+KINDS = ("plain", "broad", "sliver", "collinear", "pair", "point", "subpixel", "outside", "behind", "huge", "twin")
 SIZES = ((1, 1), (1, 7), (5, 1), (16, 16), (17, 33), (24, 24), (40, 23), (48, 48), (31, 64))
 
 
@@ -31,6 +31,7 @@ class Scene:
     depth: str = "mean"
     color: str = "flat"
     perspective: bool = True
+    sliver_fade: float = 0.0
 
     def leaves(self, dtype: torch.dtype) -> list[Tensor]:
         """Fresh copies of everything differentiable, in the order of `INPUTS`."""
@@ -45,7 +46,7 @@ class Scene:
             torch.cat((xy, depth[..., None]), dim=-1),
             attributes,
             self.size,
-            AlgoNet(steepness, opacity, self.depth, self.color),
+            AlgoNet(steepness, opacity, self.depth, self.color, self.sliver_fade),
             background=background,
             backend=backend,
             perspective=self.perspective,
@@ -66,7 +67,10 @@ def face(kind: str, generator: torch.Generator, pitch: float, depth_range: float
     depth = 1 + depth_range * uniform(generator, 1) + 0.2 * depth_range * uniform(generator, 3)
     center = uniform(generator, 1, 2, low=-0.9, high=0.9)
     xy = around(center, float(uniform(generator, 1, low=0.2, high=0.9)))
-    if kind == "sliver":
+    if kind == "broad":
+        turn = torch.arange(3) * 2 * math.pi / 3 + uniform(generator, 3, low=-0.5, high=0.5)
+        xy = center / 3 + uniform(generator, 1, low=0.5, high=1.5) * torch.stack((turn.cos(), turn.sin()), dim=-1)
+    elif kind == "sliver":
         xy[2] = torch.lerp(xy[0], xy[1], uniform(generator, 1)) + 10 ** uniform(generator, 1, low=-5.0, high=-2.0)
     elif kind == "collinear":
         step = torch.round(uniform(generator, 2, low=-4, high=4)) / 16  # small whole numbers: exactly on a line
@@ -94,7 +98,8 @@ def scenes(draw: st.DrawFn, max_faces: int = 14) -> Scene:
     The edge is never narrower than a quarter of a pixel: below that pictures are those of `Hard` in all but name.
     """
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    kinds = [KINDS[int(len(KINDS) * uniform(generator, 1))] for _ in range(draw(st.integers(0, max_faces)))]
+    others = draw(st.integers(0, max_faces - 1))
+    kinds = ["broad", *(KINDS[int(len(KINDS) * uniform(generator, 1))] for _ in range(others))]
     batch = draw(st.sampled_from((1, 1, 2, 3)))
     size = draw(st.sampled_from(SIZES))
     pitch = 2.0 / min(size)
@@ -120,6 +125,7 @@ def scenes(draw: st.DrawFn, max_faces: int = 14) -> Scene:
         draw(st.sampled_from(("mean", "pixel"))),
         draw(st.sampled_from(("flat", "barycentric"))),
         draw(st.booleans()),
+        draw(st.sampled_from((0.0, 0.0, 0.1))),
     )
 
 
@@ -139,6 +145,41 @@ def gradients(scene: Scene, backend: str, dtype: torch.dtype, cotangents: int = 
         rows.append([torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)])
     stacked = [torch.stack(parts).double() for parts in zip(*rows, strict=True)]
     return [image.detach().double() for image in images], stacked
+
+
+def wide(scene: Scene) -> Tensor:
+    """(B, F) faces that are no slivers: the smallest altitude is above a thousandth of the picture.
+
+    Barycentric coordinates have no derivative where a face has no area: there the guarded formula's slope is finite
+    but so steep that it blows up the rounding of float32, and a norm over all faces says nothing about the others.
+    """
+    corners = scene.triangles[..., :2].double()
+    sides = corners.roll(-1, 2) - corners  # (B, F, 3, 2)
+    area = (sides[..., 0, 0] * sides[..., 1, 1] - sides[..., 0, 1] * sides[..., 1, 0]).abs()
+    return area > 1e-3 * sides.norm(dim=-1).amax(-1).clamp_min(1e-9)
+
+
+def floors(scene: Scene, cotangents: int = 4) -> dict[str, float]:
+    """For each input, and for the xy of `wide` faces, the size of gradient that float32 cannot tell from zero.
+
+    The kernel leaves out up to 2^-24 of each finished pixel, which is also what float32 rounds away. Times a cotangent
+    and the derivative of the logits by the input (s for a position, o for a depth, a depth difference for o), this is
+    noise of random sign, so that over the pixels it grows with the L2 norm of the cotangents. Only gradients that
+    cancel to almost nothing are as small. The factor 8 was measured to be twice the worst case of 600 scenes.
+    """
+    batch, channels, pixels = len(scene.triangles), scene.attributes.shape[-1], scene.size[0] * scene.size[1]
+    noise = 8 * SKIPPED * math.sqrt(cotangents * batch * (channels + 1) * pixels)
+    depth = scene.triangles[..., 2]
+    spread = float(depth.max() - depth.min()) if depth.numel() else 0.0
+    return {
+        "xy": noise * max(scene.steepness, 1e4 if scene.sliver_fade else 0),
+        "xy of wide faces": noise * scene.steepness,
+        "depth": noise * scene.opacity,
+        "attributes": noise,
+        "background": noise,
+        "steepness": noise,
+        "opacity": noise * max(spread, 1.0),
+    }
 
 
 def mismatch(found: Tensor, expected: Tensor, floor: float = 0.0) -> str:

@@ -4,3 +4,4 @@ from labkit.render.raster.algonet import AlgoNet as AlgoNet
 from labkit.render.raster.hard import Hard as Hard
 from labkit.render.raster.op import Rasterizer as Rasterizer
 from labkit.render.raster.op import rasterize as rasterize
+from labkit.render.raster.op import warm_up as warm_up

@@ -15,11 +15,14 @@ Everything is plain arrays here; `stream.py` makes an operator of it, and the in
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from labkit.render.raster import fastmath, kernel_cpu_lanes
 from labkit.render.raster.fastmath import FAST, HALF, ONE, ZERO
 from labkit.render.raster.kernel_cpu_lanes import (
     AREA,
@@ -59,11 +62,11 @@ NOTHING = np.float32(-1e30)
 
 
 @njit(**FAST)
-def _bound(edges: Any, x: float, y: float, half_width: float, half_height: float) -> float:
+def _bound(edges: Any, face: int, x: float, y: float, half_width: float, half_height: float) -> float:
     """Upper bound of log V - log(1 + K) over a rectangle with the given centre and half sizes."""
     total = 0.0
     for i in range(3):
-        a, b, c = edges[i, 0], edges[i, 1], edges[i, 2]
+        a, b, c = edges[face, i, 0], edges[face, i, 1], edges[face, i, 2]
         total += min(0.0, a * x + b * y + c + abs(a) * half_width + abs(b) * half_height)
     return total
 
@@ -93,7 +96,8 @@ def _refresh(tile: Any, lows: Any, clears: Any) -> None:
             low = min(low, tile[TOP + lane])
             clear = max(clear, tile[CLEAR + lane])
         lows[row], clears[row] = low - LOG_8, np.log(max(clear, TINY))
-    lows[SIDE], clears[SIDE] = lows[:SIDE].min(), clears[:SIDE].max()
+        lows[SIDE] = lows[row] if row == 0 else min(lows[SIDE], lows[row])
+        clears[SIDE] = clears[row] if row == 0 else max(clears[SIDE], clears[row])
 
 
 @njit(**FAST)
@@ -102,14 +106,14 @@ def _load(tile: Any, i: int, j: int, images: Any, gradients: Any) -> None:
     _, top, weight, clear = images
     to_mean, dots, _ = gradients
     height, width = top.shape
-    tile[COLUMN + AREA + AREA :] = ZERO
+    for slot in range(len(tile)):
+        tile[slot] = ZERO
     for row in range(SIDE):
         for column in range(SIDE):
             at = np.uint64(SIDE * row + column)
             tile[COLUMN + at] = np.float32(column) - HALF * np.float32(min(SIDE, width - j) - 1)
+            tile[TOP + at], tile[CLEAR + at] = NOTHING, ONE
             tile[ROW + at] = np.float32(row) - HALF * np.float32(min(SIDE, height - i) - 1)
-    tile[TOP : TOP + AREA] = NOTHING
-    tile[CLEAR : CLEAR + AREA] = ONE
     if len(to_mean) == 0:
         return
     for row in range(min(SIDE, height - i)):
@@ -124,10 +128,11 @@ def _load(tile: Any, i: int, j: int, images: Any, gradients: Any) -> None:
 @njit(**FAST)
 def _load_clear(tile: Any, i: int, j: int, to_clear: Any) -> None:
     """Replace prod(1 - V), read for the bounds, by the gradient of its logarithm."""
-    tile[CLEAR : CLEAR + AREA] = ZERO
-    for row in range(min(SIDE, to_clear.shape[0] - i)):
-        for column in range(min(SIDE, to_clear.shape[1] - j)):
-            tile[CLEAR + np.uint64(SIDE * row + column)] = to_clear[i + row, j + column]
+    for row in range(SIDE):
+        for column in range(SIDE):
+            y, x = i + row, j + column
+            inside = y < to_clear.shape[0] and x < to_clear.shape[1]
+            tile[CLEAR + np.uint64(SIDE * row + column)] = to_clear[y, x] if inside else ZERO
 
 
 @njit(**FAST)
@@ -163,12 +168,14 @@ def _rows(
 
 
 @njit(**FAST)
-def _collect(grad: Any, tile: Any, first: Any, last: Any, x: float, y: float, pitch: float, corners: int) -> None:
+def _collect(
+    sums: Any, face: int, tile: Any, first: Any, last: Any, x: float, y: float, pitch: float, corners: int
+) -> None:
     """Add what `backward` left at the lanes to the gradient of the face."""
     for edge in range(3):
-        add_moments(grad[3 * edge :], tile, first, last, EDGE + np.uint64(edge) * AREA, x, y, pitch)
-    grad[LOGIT_SLOT] += total(tile, first, last, SHADE)
-    grad[PRESENCE_SLOT] += total(tile, first, last, SCALE)
+        add_moments(sums, face, 3 * edge, tile, first, last, EDGE + np.uint64(edge) * AREA, x, y, pitch)
+    sums[face, LOGIT_SLOT] += total(tile, first, last, SHADE)
+    sums[face, PRESENCE_SLOT] += total(tile, first, last, SCALE)
     channels = (len(tile) - int(COLOR)) // int(AREA)
     for corner in range(corners):
         for channel in range(channels):
@@ -179,7 +186,7 @@ def _collect(grad: Any, tile: Any, first: Any, last: Any, x: float, y: float, pi
                 for lane in range(first, last):
                     tile[SCALE + lane] = tile[WEIGHT + lane] * tile[CORNER + np.uint64(corner) * AREA + lane]
                 found = dot(tile, first, last, SCALE, slot)
-            grad[VALUE_SLOT + corner * channels + channel] += found
+            sums[face, VALUE_SLOT + corner * channels + channel] += found
 
 
 @njit(**FAST)
@@ -188,35 +195,18 @@ def _gather(faces: Any, x: float, y: float, half: float, limit: float, found: An
     edges, log_k, _, highest, floor, _, _ = faces
     count = 0
     for face in range(len(edges)):
-        log_v = log_k[face] + _bound(edges[face], x, y, half, half)
+        log_v = log_k[face] + _bound(edges, face, x, y, half, half)
         if not _negligible(log_v, highest[face], floor, -1e30, 0.0, limit):
             found[count] = face
             count += 1
     return count
 
 
-@njit(nogil=True, cache=True, **FAST)
-def stream(
+@njit(nogil=True, **FAST)
+def _stream(
     thread: int, threads: int, faces: Any, detail: Any, limit: float, images: Any, gradients: Any, sums: Any
 ) -> int:
-    """Stream all faces through every ``threads``-th block of the image, starting with number ``thread``.
-
-    Args:
-        faces: edges (F, 3, 3), log((1 + K) w) (F,) with the presence w, logit (F,), its greatest value on each face
-            (F,) and its smallest of all, in float64; K and w (F, 2) and values (F, 1 or 3, C) in float32. Nearest
-            face first.
-        detail: barycentric (F, 3, 3) in float64, inverse_depth (F, 3) and logit_slope (F, 3) in float32; F = 0 unless
-            values or depth are interpolated.
-        limit: log of the contribution below which a pair may be skipped.
-        images: mean attribute (C, H, W); the log-sum-exp of the colour weights as ``top`` + log ``weight``, and
-            prod(1 - V), (H, W) each. Written in forward, read in backward.
-        gradients: of the mean (C, H, W), its product with the mean (H, W), and of log prod(1 - V) (H, W); C = 0
-            runs forward.
-        sums: (F, slots) float64 gradients of the faces, added to in backward.
-
-    Returns:
-        The number of pixel-face pairs that were evaluated.
-    """
+    """See `stream`."""
     edges, log_k, logit, highest, floor, shape, values = faces
     barycentric, inverse_depth, slope = detail
     detailed, reverse = len(barycentric) > 0, len(gradients[0]) > 0
@@ -225,7 +215,7 @@ def stream(
     pitch = 2.0 / min(height, width)
     tile = np.zeros(int(COLOR) + int(AREA) * channels, np.float32)
     lows, clears = np.empty(SIDE + 1), np.empty(SIDE + 1)
-    c, steps = np.empty((3, 3)), np.empty((3, 3), np.float32)
+    exact, steps, corner_steps = np.empty((3, 3)), np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
     found = np.empty(len(edges), np.int64)
     side = SIDE * BLOCK
     columns = -(-width // side)
@@ -254,38 +244,74 @@ def stream(
             for wave in range(2):
                 for candidate in range(count):
                     face = found[candidate]
-                    bound = _bound(edges[face], x, y, (part[1] - 1) * pitch / 2, (part[0] - 1) * pitch / 2)
+                    bound = _bound(edges, face, x, y, (part[1] - 1) * pitch / 2, (part[0] - 1) * pitch / 2)
                     if (bound > TOUCHING) != (wave == 0) or _negligible(
                         bound + log_k[face], highest[face], floor, lows[SIDE], clears[SIDE], limit
                     ):
                         continue
-                    start(edges[face], x, y, pitch, c)
-                    rows = _rows(c, log_k[face], highest[face], floor, lows, clears, limit, part)
+                    start(edges, face, x, y, pitch, exact, steps)
+                    rows = _rows(exact, log_k[face], highest[face], floor, lows, clears, limit, part)
                     if rows[0] == rows[1]:
                         continue
                     first, last = np.uint64(SIDE * rows[0]), np.uint64(SIDE * rows[1])
                     pairs += SIDE * (rows[1] - rows[0])
                     if detailed:
-                        start(barycentric[face], x, y, pitch, steps)
-                        interpolate(tile, first, last, steps, inverse_depth[face], slope[face])
-                    steps[:] = c
+                        start(barycentric, face, x, y, pitch, exact, corner_steps)
+                        interpolate(tile, first, last, corner_steps, face, inverse_depth, slope)
                     level = np.float32(logit[face] + log_k[face])
                     if not reverse:
-                        forward(tile, first, last, steps, level, shape[face, 1], values[face])
+                        forward(tile, first, last, steps, level, shape[face, 1], face, values)
                         streamed += 1
                         if streamed % REFRESH == 0:
                             _refresh(tile, lows, clears)
                         continue
-                    backward(tile, first, last, steps, level, shape[face, 0], shape[face, 1], values[face])
-                    _collect(sums[face], tile, first, last, x, y, pitch, corners)
+                    backward(tile, first, last, steps, level, shape[face, 0], shape[face, 1], face, values)
+                    _collect(sums, face, tile, first, last, x, y, pitch, corners)
                     for corner in range(3 if detailed else 0):
-                        backward_corner(tile, first, last, corner, values[face], inverse_depth[face], slope[face])
-                        grad = sums[face, VALUE_SLOT + corners * channels :]
-                        add_moments(grad[3 * corner :], tile, first, last, SCALE, x, y, pitch)
-                        grad[9 + corner] += total(tile, first, last, LEVEL)
-                        grad[12 + corner] += dot(tile, first, last, SHADE, CORNER + np.uint64(corner) * AREA)
+                        backward_corner(tile, first, last, corner, face, values, inverse_depth, slope)
+                        slot = VALUE_SLOT + corners * channels
+                        add_moments(sums, face, slot + 3 * corner, tile, first, last, SCALE, x, y, pitch)
+                        sums[face, slot + 9 + corner] += total(tile, first, last, LEVEL)
+                        sums[face, slot + 12 + corner] += dot(
+                            tile, first, last, SHADE, CORNER + np.uint64(corner) * AREA
+                        )
                 if not reverse:
                     _refresh(tile, lows, clears)
             if not reverse:
                 _store(tile, i, j, images)
     return pairs
+
+
+def _cached(sources: int) -> Any:
+    """Wrap the kernel for the cache on disk. Numba watches one file only; a changed closure makes it look again."""
+
+    @njit(nogil=True, cache=True, **FAST)
+    def stream(
+        thread: int, threads: int, faces: Any, detail: Any, limit: float, images: Any, gradients: Any, sums: Any
+    ) -> int:
+        """Stream all faces through every ``threads``-th block of the image, starting with number ``thread``.
+
+        Args:
+            faces: edges (F, 3, 3), log((1 + K) w) (F,) with the presence w, logit (F,), its greatest value on each face
+                (F,) and its smallest of all, in float64; K and w (F, 2) and values (F, 1 or 3, C) in float32. Nearest
+                face first.
+            detail: barycentric (F, 3, 3) in float64, inverse_depth (F, 3) and logit_slope (F, 3) in float32; F = 0
+                unless values or depth are interpolated.
+            limit: log of the contribution below which a pair may be skipped.
+            images: mean attribute (C, H, W); the log-sum-exp of the colour weights as ``top`` + log ``weight``, and
+                prod(1 - V), (H, W) each. Written in forward, read in backward.
+            gradients: of the mean (C, H, W), its product with the mean (H, W), and of log prod(1 - V) (H, W); C = 0
+                runs forward.
+            sums: (F, slots) float64 gradients of the faces, added to in backward.
+
+        Returns:
+            The number of pixel-face pairs that were evaluated.
+        """
+        return _stream(thread, threads, faces, detail, limit, images, gradients, sums) if sources else 0
+
+    return stream
+
+
+stream = _cached(
+    zlib.crc32(b"".join(Path(file).read_bytes() for file in (fastmath.__file__, kernel_cpu_lanes.__file__)))
+)

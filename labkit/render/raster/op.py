@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from labkit.errors import BackendError, DomainError, ShapeError, check_device, check_size, check_tensor
+from labkit.render.raster.algonet import AlgoNet
 from labkit.render.raster.hard import Hard
 
 Backend = Literal["auto", "reference", "kernel"]
@@ -107,3 +108,17 @@ def _wants_kernel(backend: Backend, triangles: Tensor) -> bool:
     if backend == "auto" and fits and missing:
         warnings.warn(f"labkit renders with the slow reference: {missing}", stacklevel=3)
     return backend != "reference" and fits and not missing
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from numba's cache on disk, so that no picture has to wait for it later.
+
+    The first call after an installation or a change takes some ten seconds, later ones well under a second.
+
+    Raises:
+        BackendError: numba is missing.
+    """
+    triangle = torch.tensor([[[[-0.5, -0.5, 1.0], [0.5, -0.5, 1.0], [0.0, 0.5, 1.0]]]], requires_grad=True)
+    for rasterizer in (AlgoNet(), Hard()):
+        color, alpha = rasterize(triangle, triangle, (8, 8), rasterizer, backend="kernel")
+        (color.sum() + alpha.sum()).backward()

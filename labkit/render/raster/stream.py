@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,34 @@ from labkit.render.raster.faces import Faces
 from labkit.render.raster.kernel_cpu import stream
 from labkit.render.raster.kernel_cpu_lanes import DETAIL_SLOTS, VALUE_SLOT
 
+OPAQUE = 2.0**-30  # where prod(1 - V) is less, alpha is 1 and its gradient nothing
+
 
 def rasterize(faces: Faces, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Mean attribute (B, C, H, W) and alpha (B, 1, H, W), both float32, as `reference.rasterize` in float64.
 
     Differentiable in every tensor of ``faces``. A second derivative goes through the dense reference.
     """
-    if (detail := faces.detailed()) is not None:
-        faces = replace(faces, values=faces.values.expand(-1, -1, 3, -1))
-    presence = torch.zeros_like(faces.logit) if faces.log_presence is None else faces.log_presence
-    mean, alpha = _Stream.apply(size, faces.valid, faces.edges, faces.logit, presence, faces.values, *(detail or ()))
+    mean, alpha = _Stream.apply(size, faces.valid, *_inputs(faces))
     return mean, alpha
+
+
+def _inputs(faces: Faces) -> list[Tensor]:
+    """What the kernel differentiates: edges, logit, log presence, values and, if interpolated, three more."""
+    presence = torch.zeros_like(faces.logit) if faces.log_presence is None else faces.log_presence
+    if (detail := faces.detailed()) is None:
+        return [faces.edges, faces.logit, presence, faces.values]
+    return [faces.edges, faces.logit, presence, faces.values.expand(-1, -1, 3, -1), *detail]
+
+
+def count_pairs(faces: Faces, size: tuple[int, int]) -> int:
+    """How many pixel-face pairs the kernel evaluates for the pictures of ``faces``, out of B * F * H * W."""
+    pairs = 0
+    for inputs, valid in zip(zip(*_inputs(faces), strict=True), faces.valid, strict=True):
+        image = _Image(size, valid, list(inputs))
+        image.run([torch.empty(channels, *size) for channels in (faces.values.shape[-1], 1, 1, 1)])
+        pairs += image.pairs
+    return pairs
 
 
 class _Stream(torch.autograd.Function):
@@ -47,17 +63,20 @@ class _Stream(torch.autograd.Function):
         if torch.is_grad_enabled():  # a derivative of this derivative is wanted
             return None, None, *_reference_gradients(ctx.size, valid, inputs, to_mean, to_alpha)
         mean, clear = images[0], images[3]
+        # The kernel sees gradients of order 1, which keeps its products clear of slow denormal numbers.
+        scale = torch.stack((to_mean.abs().amax(), to_alpha.abs().amax())).amax().clamp(min=1e-30)
+        to_mean, to_alpha = to_mean / scale, to_alpha / scale
         incoming = (
             to_mean.float().contiguous(),
             (to_mean * mean).sum(1, keepdim=True).float(),  # (B, 1, H, W)
-            (-to_alpha * clear).float(),  # (B, 1, H, W)
+            torch.where(clear > OPAQUE, -to_alpha * clear, 0).float(),  # (B, 1, H, W)
         )
         grads = [torch.zeros_like(tensor) for tensor in inputs]
         for index in range(len(valid)):
             image = _Image(ctx.size, valid[index], [tensor[index] for tensor in inputs])
             found = image.run([each[index] for each in images], [each[index] for each in incoming])
             for grad, part in zip(grads, found, strict=True):
-                grad[index] = part
+                grad[index] = part * scale
         return None, None, *grads
 
 
