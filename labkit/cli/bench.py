@@ -138,7 +138,8 @@ def memory(counts: tuple[int, ...]) -> Iterator[str]:
                 text=True,
                 check=True,
             )
-            yield f"{count:7,} faces {side:4} px: {float(found.stdout):6.1f} MB  (dense {4e-6 * count * side**2:9,.0f} MB)"
+            dense = 4e-6 * count * side**2
+            yield f"{count:7,} faces {side:4} px: {float(found.stdout):6.1f} MB  (dense {dense:9,.0f} MB)"
 
 
 # A child process, whose peak is set back to its present size once everything is loaded.

@@ -49,6 +49,23 @@ def test_kernel_agrees_with_the_reference_on_random_scenes() -> None:
     assert sum(covered) > 0.9 * len(covered)  # not a test of empty pictures
 
 
+@pytest.mark.parametrize("color", ["flat", "barycentric"])
+@pytest.mark.parametrize("depth", ["mean", "pixel"])
+def test_gradients_of_interpolation_far_from_a_thin_face(depth: str, color: str) -> None:
+    """Where one corner has nearly all the weight, its gradient is small and the sum of cancelling parts."""
+    triangles = torch.tensor(
+        [
+            [
+                [[-0.4632, -0.1130, 1.0484], [-0.7982, -0.9616, 1.0493], [-0.6990, -1.3198, 1.0481]],
+                [[0.3702, 0.2747, 1.0094], [-0.2946, 0.4864, 1.0151], [0.2955, 0.2985, 1.0149]],
+            ]
+        ]
+    )
+    attributes = torch.tensor([[[[0.4369], [0.5191], [0.6159]], [[0.8102], [0.9801], [0.1147]]]])
+    for size in ((1, 1), (5, 7)):
+        compare(Scene(triangles, attributes, torch.tensor([0.3]), size, 4.0, 1.0, depth, color, perspective=False))
+
+
 def big_scene(seed: int, **changes: object) -> Scene:
     """Some hundred small faces, as of a mesh, on a picture of many tiles."""
     generator = torch.Generator().manual_seed(seed)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from render.scenes import Scene
 from render.test_reference import OPTIONS, small_scene
-from torch import Tensor
 
 from labkit.errors import DomainError, DTypeError, LabError
 from labkit.render import AlgoNet, probe, rasterize

@@ -267,7 +267,8 @@ def test_real_meshes(shared_mesh: Callable[[str], Path], name: str) -> None:
         for image in (picture.color, picture.alpha, picture.normal, picture.depth):
             assert image is not None
             assert image.isfinite().all()
-        assert 0.1 < picture.alpha.mean() < 0.95
+        # Of the soft picture only the lower bound: where faces are smaller than pixels, each adds a quarter to alpha.
+        assert 0.1 < picture.alpha.mean() < (0.95 if rasterizer == Hard() else 1)
         assert picture.color.max() > 0.2
 
 
@@ -285,7 +286,7 @@ def test_real_meshes(shared_mesh: Callable[[str], Path], name: str) -> None:
         ({"material": 3}, DTypeError, "material"),
         ({"lights": [3]}, DTypeError, "lights"),
     ],
-    ids=str,
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_errors(change: dict[str, object], error: type[LabError], message: str) -> None:
     with pytest.raises(error, match=message):
