@@ -97,7 +97,7 @@ class Controls:
         _show(self._smooth, state.rasterizer == "AlgoNet")
         for name, slider in self._looks.items():
             _show(slider, state.material in SHOWN_WITH[name])
-        self.edge.value = f"<div {EDGE_STYLE}>edge 2/s = <b>{state.edge_px:.3g} px</b> wide at {state.size} px</div>"
+        self.edge.value = f"<div {EDGE_STYLE}>edge 2/s = <b>{state.edge_px:.3g} px</b> of {state.size}</div>"
 
     def _bind(self, widget: Any, field: str) -> Any:
         widget.style.description_width = "145px"

@@ -70,27 +70,45 @@ class Cache:
 class Pace:
     """How many pixels fit into a time, learned from the pictures made so far.
 
-    Time is taken to be proportional to pixels, which overrates what small pictures gain, so the size settles within a
-    few pictures instead of at once.
+    A picture of n x n pixels is taken to cost a constant times (overhead + n^2). The constant comes from the newest
+    picture, the overhead, in pixels, from the two newest of different sizes.
     """
 
     def __init__(self) -> None:
-        self._per_pixel: float | None = None
+        self._newest: tuple[int, float] | None = None
+        self._overhead = 0.0
 
     @property
     def started(self) -> bool:
         """Whether it has learned anything."""
-        return self._per_pixel is not None
+        return self._newest is not None
 
     def learn(self, size: int, seconds: float) -> None:
         """A picture of ``size`` pixels a side has taken that long."""
-        self._per_pixel = seconds / size**2
+        if self._newest is not None:
+            earlier, took = self._newest
+            if (size - earlier) * (seconds - took) > 0:  # else noise: a larger picture was not slower
+                found = (took * size**2 - seconds * earlier**2) / (seconds - took)
+                self._overhead = min(1e5, max(0.0, found))
+        self._newest = (size, seconds)
+
+    def seconds(self, size: int) -> float:
+        """What a picture of ``size`` pixels a side should take; 0 before anything is learned."""
+        if self._newest is None:
+            return 0.0
+        earlier, took = self._newest
+        return took * (self._overhead + size**2) / (self._overhead + earlier**2)
 
     def fit(self, seconds: float, largest: int) -> int:
-        """Pixels a side, at most ``largest``, that should take that long; a multiple of 16, the kernel's tile."""
-        if self._per_pixel is None:
+        """Pixels a side, at most ``largest``, that should take that long; a multiple of 16, the kernel's tile.
+
+        At most half as many again as the newest picture had, so that one wrong guess costs little.
+        """
+        if self._newest is None:
             return min(largest, 64)
-        side = int((seconds / max(self._per_pixel, 1e-12)) ** 0.5) // 16 * 16
+        per_pixel = self.seconds(0) / self._overhead if self._overhead else self.seconds(1)
+        side = int(max(0.0, seconds / max(per_pixel, 1e-12) - self._overhead) ** 0.5)
+        side = min(side, max(SMALLEST, self._newest[0] * 3 // 2)) // 16 * 16
         return min(largest, max(SMALLEST, side))
 
 
@@ -170,9 +188,12 @@ def sharp(state: ExplorerState, cache: Cache, pace: Pace | None = None, count: i
         count: most faces to name at the picked pixel.
     """
     found, triangles = scene(state, cache)
-    size = state.size if pace is None else pace.fit(0.7 * state.patience, state.size)  # layers cost a bit more
     soft = rasterizer(state)
+    size = state.size if pace is None else _affordable(triangles, soft, state, pace)
+    started = time.perf_counter()
     picture, layers = _draw(triangles, soft, size, state, layers=True)
+    if pace is not None:
+        pace.learn(size, time.perf_counter() - started)
     alpha = layers[0]
     solid = alpha > 0.02
     depth = torch.where(solid, layers[4] / alpha.clamp(min=1e-6), torch.nan)
@@ -186,6 +207,17 @@ def sharp(state: ExplorerState, cache: Cache, pace: Pace | None = None, count: i
     lit = tuple(int(triangles.face[0, one.face]) for one in contributions)
     at = 0.0 if pixel is None else float(alpha[pixel])
     return Sharp(state, found, size, picture, hard, alpha, depth, normal, contributions, lit, at)
+
+
+def _affordable(triangles: Triangles, soft: Rasterizer, state: ExplorerState, pace: Pace) -> int:
+    """Pixels a side that the state's patience allows, after larger and larger trials if they seem too many."""
+    size = 0
+    while pace.seconds(state.size) > state.patience and pace.fit(state.patience / 4, state.size) > size:
+        size = pace.fit(state.patience / 4, state.size)
+        started = time.perf_counter()
+        _draw(triangles, soft, size, state)
+        pace.learn(size, time.perf_counter() - started)
+    return state.size if pace.seconds(state.size) <= state.patience else pace.fit(state.patience, state.size)
 
 
 def contributors(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from labkit.render import Contribution
 
@@ -107,3 +108,40 @@ def soft_weight(
     logit = np.log(np.maximum(coverages, 1e-300)) - opacity * z
     share = np.exp(logit - logit.max(1, keepdims=True))
     return share[:, moved] / share.sum(1)
+
+
+def pictures(images: Sequence[Tensor], titles: Sequence[str], side: int = 170) -> bytes:
+    """Images side by side under their titles.
+
+    Args:
+        images: (3, H, W) or (H, W) each, shown from 0 (black) to 1 (white).
+        titles: one for each.
+        side: height of each in pixels, about.
+    """
+    made = Figure(figsize=(len(images) * side / DPI, (side + 24) / DPI), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(made)
+    for axes, image, title in zip(made.subplots(1, len(images), squeeze=False)[0], images, titles, strict=True):
+        array = image.detach().cpu().numpy()
+        axes.imshow(np.clip(np.moveaxis(array, 0, -1) if array.ndim == 3 else array, 0, 1), cmap="gray", vmin=0, vmax=1)
+        axes.set_title(title, fontsize=8)
+        axes.set_axis_off()
+    return png(made)
+
+
+def curves(
+    places: Sequence[float], lines: Mapping[str, tuple[Sequence[float], str, float]], across: str, up: str
+) -> bytes:
+    """Lines over the same places.
+
+    Args:
+        places: (N,) along the horizontal axis.
+        lines: under its name for each line its N values, its colour, and how strong it is drawn, in [0, 1].
+        across, up: what the axes mean, with units.
+    """
+    made, axes = figure(520, 260)
+    for name, (values, color, strength) in lines.items():
+        axes.plot(places, values, color=color, alpha=0.3 + 0.7 * strength, label=name)
+    axes.set_xlabel(across, fontsize=9)
+    axes.set_ylabel(up, fontsize=9)
+    axes.legend(fontsize=8, frameon=False)
+    return png(made)
