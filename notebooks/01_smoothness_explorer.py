@@ -15,8 +15,8 @@
 # # 1. What happens when a renderer goes soft?
 #
 # A renderer decides twice for each pixel: *is this face here?* and *which face is in front?* Both answers jump, so
-# neither has a useful derivative, and no picture can tell a vertex where to go. **AlgoNet** (Petersen, Bongard, Borgelt
-# and Deussen 2019, appendix A) answers both questions softly. Two numbers say how softly: the *steepness* $s$ and the
+# neither has a useful derivative, and no picture can tell a vertex where to go. **AlgoNet** (Petersen et al. 2019,
+# appendix A) answers both questions softly. Two numbers say how softly: the *steepness* $s$ and the
 # *opacity* $o$.
 #
 # **You will learn**
@@ -25,8 +25,8 @@
 # - how coverage, weight and alpha make up one pixel, in four formulas;
 # - where this method fails, and how you can recognize it.
 #
-# Needs: basic Python, and what a sigmoid is. Runs in about 20 seconds on two CPU cores, no GPU; the very first run on a
-# machine takes up to a minute longer, since the kernel is compiled once.
+# Needs: basic Python, and what a sigmoid is. Runs in about 20 seconds on two CPU cores, no GPU; the very first
+# run on a machine takes up to a minute longer, since the kernel is compiled once.
 #
 # ![The explorer: soft picture, 3D view, layers, and the faces inside one pixel](../docs/explorer.png)
 #
@@ -45,22 +45,24 @@ print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 # %% [markdown]
 # ## The explorer
 #
-# Drag the sliders, drag the 3D view, click a pixel of any picture. Try the four presets: they are the four corners of
-# figure 9 of the paper. Your own mesh: choose *own file*, then type a path or upload. What you export goes into the
-# folder `exports` beside this notebook. While you drag, the picture is coarse; when you rest, it is sharp. Everything you
-# see is one record, the JSON at the bottom: copy it, send it to a friend, paste it, *Apply JSON*.
+# Drag the sliders, drag the 3D view, click a pixel of any picture. Try the four presets: they are the four
+# corners of figure 9 of the paper. Your own mesh: choose *own file*, then type a path or upload. What you
+# export goes into the folder `exports` beside this notebook. While you drag, the picture is coarse; when you
+# rest, it is sharp. Everything you see is one record, the JSON at the bottom: copy it, send it to a friend,
+# paste it, *Apply JSON*.
 
 # %%
 explorer = SmoothnessExplorer()
-explorer
+display(explorer)
 
 # %% [markdown]
 # ## 1. Coverage: is this face here?
 #
-# For each of the three edges, a 2 x 2 determinant $\det_i$ says on which side of the edge the pixel lies, and how far
-# away. A sigmoid $\sigma$ makes a soft yes or no of it, and a face is *here* if all three edges agree:
+# For each of the three edges, a 2 x 2 determinant $\det_i$ says on which side of the edge the pixel lies, and
+# how far away. A sigmoid $\sigma$ makes a soft yes or no of it, and a face is *here* if all three edges agree:
 #
-# $$V = \prod_{i=1}^{3} \sigma\!\left(\frac{s \det_i}{m}\right) + \prod_{i=1}^{3} \sigma\!\left(\frac{-s \det_i}{m}\right)$$
+# $$V = \prod_{i=1}^{3} \sigma\!\left(\frac{s \det_i}{m}\right)
+# + \prod_{i=1}^{3} \sigma\!\left(\frac{-s \det_i}{m}\right)$$
 #
 # $m$ is a soft minimum of the three edge lengths. The second product makes the winding of the face irrelevant. The
 # picture below shows $V$ of one triangle: the same triangle, three times as steep each time.
@@ -78,12 +80,14 @@ display(Image(pictures(coverage, titles)))
 # %% [markdown]
 # ## 2. Soft depth: which face is in front?
 #
-# A z-buffer takes the nearest face. The smooth z-buffer takes a weighted soft minimum of the depths $z$ over all faces:
+# A z-buffer takes the nearest face. The smooth z-buffer takes a weighted soft minimum of the depths $z$ over
+# all faces:
 #
 # $$Z_f = \frac{V_f \, e^{-o z_f}}{\sum_k V_k \, e^{-o z_k}}$$
 #
-# Move one face through another and watch its weight (figure 7 of the paper). The hard z-buffer (orange) jumps, and is flat
-# everywhere else: its derivative says nothing. The soft ones (blue) have a slope that tells which way to move.
+# Move one face through another and watch its weight (figure 7 of the paper). The hard z-buffer (orange) jumps,
+# and is flat everywhere else: its derivative says nothing. The soft ones (blue) have a slope that tells which
+# way to move.
 
 
 # %%
@@ -108,9 +112,9 @@ display(Image(curves(depths, lines, "depth of the face", "its weight Z")))
 #
 # $$\alpha = 1 - \prod_f (1 - V_f) \qquad\qquad \text{pixel} = \alpha \sum_f Z_f\, c_f + (1 - \alpha)\, b$$
 #
-# Both parts matter. Without soft coverage, a silhouette has no gradient: vertices at the outline would never move. Without
-# soft depth, faces that are covered have no gradient: what is behind could never come to the front. Below: the four corners of
-# figure 9 and the hard picture.
+# Both parts matter. Without soft coverage, a silhouette has no gradient: vertices at the outline would never
+# move. Without soft depth, faces that are covered have no gradient: what is behind could never come to the
+# front. Below: the four corners of figure 9 and the hard picture.
 
 # %%
 mesh = torus().normalized()
@@ -125,14 +129,15 @@ display(Image(pictures([*soft, hard], [f"s = {s:g}, o = {o:g}" for s, o in corne
 # ## 4. Where it fails
 #
 # None of these is a bug of this program: they follow from the formulas.
-# 1. **A quarter at the corners.** At a vertex, two of the three edges say one half, so $V = 0.25$, however steep. Faces
-#    smaller than $1/s$ fade to 0.25 everywhere.
-# 2. **Seams.** On the edge between two faces each says one half, so $\alpha = 1 - 0.5 \cdot 0.5 = 0.75$: a bright line of
-#    background shows through. Look for the net of lines on the torus.
-# 3. **Slivers leak past their tips.** Seen edge-on, a face becomes a needle, and beyond its tip all three edges still nearly
-#    agree: rays. The option *sliver fade* (labkit's own, not the paper's) fades needle-shaped faces.
-# 4. **The halo of near faces.** At high opacity a near face wins over a far one by $e^{o \Delta z}$, even where its $V$ is
-#    tiny. So near faces grow over what is behind them: see the picture with s = 80, o = 60 above.
+# 1. **A quarter at the corners.** At a vertex, two of the three edges say one half, so $V = 0.25$, however
+#    steep. Faces smaller than $1/s$ fade to 0.25 everywhere.
+# 2. **Seams.** On the edge between two faces each says one half, so $\alpha = 1 - 0.5 \cdot 0.5 = 0.75$: the
+#    background shines through along a line. Look for the net of lines on the torus.
+# 3. **Slivers leak past their tips.** Seen edge-on, a face becomes a needle, and beyond its tip all three edges
+#    still nearly agree: rays. The option *sliver fade* (labkit's own, not the paper's) fades needle-shaped
+#    faces.
+# 4. **The halo of near faces.** At high opacity a near face wins over a far one by $e^{o \Delta z}$, even where
+#    its $V$ is tiny. So near faces grow over what is behind them: see the picture with s = 80, o = 60 above.
 
 # %%
 two = torch.tensor(
@@ -147,11 +152,11 @@ display(Image(pictures([square[0, 0], *leaks], ["a seam", "a needle leaks", "wit
 # %% [markdown]
 # ## Exercises
 #
-# Fill in your answer in place of `...`, run the cell, and let the check tell you. The solutions are folded away below each
-# one.
+# Fill in your answer in place of `...`, run the cell, and let the check tell you. The solutions are folded away
+# below each one.
 #
-# **Exercise 1.** Which steepness makes the edge exactly 3 pixels wide in a picture of 200 x 200 pixels? (The edge is $2/s$
-# wide in NDC, where the shorter side of the picture spans 2 units.)
+# **Exercise 1.** Which steepness makes the edge exactly 3 pixels wide in a picture of 200 x 200 pixels? (The
+# edge is $2/s$ wide in NDC, where the shorter side of the picture spans 2 units.)
 
 # %%
 answer_1 = ...
@@ -173,8 +178,9 @@ check_1(answer_1)
 check_1(200 / 3)
 
 # %% [markdown]
-# **Exercise 2.** Two faces cover a pixel fully ($V = 1$), one at depth 3.0, the other at 3.1. How high must the opacity be for
-# the nearer one to get 99 percent of the weight? Work it out from the formula of section 2, then check.
+# **Exercise 2.** Two faces cover a pixel fully ($V = 1$), one at depth 3.0, the other at 3.1. How high must the
+# opacity be for the nearer one to get 99 percent of the weight? Work it out from the formula of section 2, then
+# check.
 
 # %%
 answer_2 = ...
@@ -196,8 +202,8 @@ check_2(answer_2)
 check_2(10 * torch.log(torch.tensor(99.0)).item())
 
 # %% [markdown]
-# **Exercise 3.** Write `silhouette_slope(s)`: the derivative of the mean alpha of the sphere below with respect to its size,
-# for steepness `s`. Use autograd. What would the hard rasterizer give?
+# **Exercise 3.** Write `silhouette_slope(s)`: the derivative of the mean alpha of the sphere below with respect
+# to its size, for steepness `s`. Use autograd. What would the hard rasterizer give?
 
 # %%
 sphere = icosphere(1)
@@ -239,6 +245,6 @@ check_3(slope_solution)
 # %% [markdown]
 # ## Conclusion
 #
-# Two sigmoid-like choices, one for *where* and one for *which*, and a renderer has gradients everywhere. The price is blur,
-# seams and halos, and the two knobs trade one for the other. Reference: F. Petersen, A. H. Bongard, C. Borgelt, O. Deussen,
-# *AlgoNet: C-infinity smooth algorithmic neural networks*, 2019, appendix A.
+# Two sigmoid-like choices, one for *where* and one for *which*, and a renderer has gradients everywhere. The
+# price is blur, seams and halos, and the two knobs trade one for the other. Reference: Petersen et al.,
+# *AlgoNet: C-infinity smooth algorithmic neural networks*, 2019, appendix A and figures 7 to 9.

@@ -29,7 +29,7 @@ from labkit.lab.scheduler import Quality
 SIDE, SMALL = 336, 166  # CSS pixels of the large pictures and of the strip's
 PLOTS = ((340, 230), (336, 230))  # width and height of the two plots
 BUDGET = 0.045  # seconds for a coarse picture; with the page's share it stays below 120 ms
-TOY = (2.65, 3.35)  # depths of the two faces that figure 7's face is moved through if no pixel is clicked
+TOY = 0.35  # if no pixel is clicked, figure 7's face moves through two others that far behind and before it
 UPLOADS, EXPORTS = Path("uploads"), Path("exports")
 
 
@@ -150,7 +150,7 @@ class SmoothnessExplorer(Panel):
 
     def _show_pixel(self, found: pictures.Sharp) -> None:
         state = found.state
-        depths, coverages, moved = [*TOY, state.distance], [1.0, 1.0, 1.0], 2
+        depths, coverages, moved = [state.distance + shift for shift in (-TOY, TOY, 0.0)], [1.0] * 3, 2
         if found.found:
             depths, coverages, moved = [one.depth for one in found.found], [one.coverage for one in found.found], 0
         self.curve.value = plots.depth_curve(depths, coverages, state.opacity, moved, size=PLOTS[0])

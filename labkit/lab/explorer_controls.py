@@ -61,9 +61,8 @@ class Controls:
             "metallic": self._slider("metallic", "metallic", 0, 1),
             "reflectance": self._slider("reflectance", "reflectance", 0, 1),
         }
-        export = W.HBox(
-            [self._button("PNG", export_png, "Write the picture"), self._button("OBJ", export_obj, "Write the mesh")]
-        )
+        buttons = [("PNG", export_png, "Write the picture"), ("OBJ", export_obj, "Write the mesh")]
+        export = W.HBox([W.HTML("export"), *(self._button(text, action, tip) for text, action, tip in buttons)])
         self.widget = W.VBox(
             [
                 _heading("Mesh"),
@@ -85,7 +84,7 @@ class Controls:
                 self._menu("size", "pixels a side", SIZES),
                 self._bind(W.ColorPicker(description="background"), "background"),
                 self._slider("patience", "patience (s)", 0.5, 60, 0.5, "Longest wait for the sharp picture"),
-                W.HBox([W.HTML("export"), *export.children]),
+                export,
                 self.exported,
             ],
             layout=W.Layout(width=WIDTH, min_width=WIDTH),

@@ -76,10 +76,11 @@ def depth_curve(
         opacity: o, per unit of depth.
         moved: number of the face that is moved.
         size: width and height in pixels.
-        reach: how far to move it to either side of the middle of the others, world units.
+        reach: how far to move it at least, to either side of the middle of the others, world units.
     """
     others = [depth for number, depth in enumerate(depths) if number != moved]
     middle = float(np.mean(others)) if others else depths[moved]
+    reach = max(reach, 1.1 * abs(depths[moved] - middle))
     places = np.linspace(middle - reach, middle + reach, 401)
     made, axes = figure(*size)
     for depth in others:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from labkit.errors import DomainError, check_size
+from labkit.errors import DomainError, check_size, check_tensor
 from labkit.render.raster import reference
 from labkit.render.raster.algonet import AlgoNet
 from labkit.render.raster.pixels import pixel_centers
@@ -49,9 +49,12 @@ def probe(
         pixel: (row, column), row 0 on top.
 
     Raises:
-        DomainError: the pixel lies outside the picture.
+        DomainError: the pixel lies outside the picture, or NaN or infinity in the tensors.
+        ShapeError, DTypeError: as the names say.
     """
     height, width = check_size("size", size)
+    check_tensor("triangles", triangles, "1 F 3 3")
+    check_tensor("attributes", attributes, f"1 {triangles.shape[1]} 3 C")
     row, column = pixel
     if not (0 <= row < height and 0 <= column < width):
         raise DomainError("pixel", pixel, f"a row below {height} and a column below {width}")

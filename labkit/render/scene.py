@@ -93,7 +93,8 @@ def render(
     scene = triangulate(mesh, camera, size, material, lights, shading, smooth)
     channels = 7 if layers else 3
     if background is not None:
-        check_tensor("background", background, "3" if background.ndim == 1 else "B 3 H W")
+        full = f"{len(scene.triangles)} 3 {size[0]} {size[1]}"
+        check_tensor("background", background, full if isinstance(background, Tensor) and background.ndim > 1 else "3")
     color, alpha = rasterize(
         scene.triangles,
         scene.attributes[..., :channels],

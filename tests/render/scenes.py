@@ -172,7 +172,7 @@ def floors(scene: Scene, cotangents: int = 4) -> dict[str, float]:
     depth = scene.triangles[..., 2]
     spread = float(depth.max() - depth.min()) if depth.numel() else 0.0
     return {
-        "xy": noise * max(scene.steepness, 1e4 if scene.sliver_fade else 0),
+        "xy": noise * max(scene.steepness, 100 / scene.sliver_fade if scene.sliver_fade else 0),
         "xy of wide faces": noise * scene.steepness,
         "depth": noise * scene.opacity,
         "attributes": noise,

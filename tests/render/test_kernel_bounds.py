@@ -15,7 +15,7 @@ from labkit.render.raster.pixels import pixel_centers
 pytest.importorskip("numba")
 from labkit.render.raster import stream
 
-ROUNDING = 2.0**-21  # float32 sums in another order: a skipped pair changes the running maximum that sums refer to
+ROUNDING = 2.0**-20  # sixty factors 1 - V rounded to float32, and sums that refer to another running maximum
 
 
 def picture(

@@ -114,10 +114,12 @@ def loop(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
                 v = np.prod(1 / (1 + np.exp(-x))) + np.prod(1 / (1 + np.exp(x)))
                 if scene.sliver_fade:
                     q = 4 * math.sqrt(3) * abs(sum(dets)) / 2 / sum(n * n for n in lengths)
-                    v *= (q * q + 1e-8) / (q * q + 1e-8 + scene.sliver_fade**2)
+                    q2, r2 = q * q, scene.sliver_fade**2
+                    v *= (q2 + 1e-4 * r2) / (q2 + 1.0001 * r2)
                 share = np.full(3, 1 / 3)
                 if scene.depth == "pixel" or scene.color == "barycentric":
                     b = np.linalg.solve(np.vstack((corners[:, :2].T, np.ones(3))), np.array([*p, 1.0]))
+                    b = b / (1 + (2e-3 * sum(n * n for n in lengths) / sum(dets)) ** 2)  # damped as it becomes a needle
                     b = (b + np.sqrt(b * b + 1e-4)) / 2
                     share = b / corners[:, 2] if scene.perspective else b
                     share = share / share.sum()

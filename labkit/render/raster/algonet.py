@@ -20,6 +20,8 @@ from labkit.render.raster.faces import (
 )
 from labkit.render.raster.pixels import pixel_pitch
 
+NEEDLE = 1e-3  # area over squared edge lengths below which interpolation across a face fades to its mean
+
 
 @dataclass(frozen=True)
 class AlgoNet:
@@ -103,7 +105,7 @@ class AlgoNet:
         slope = -opacity * (depth - mean_depth[..., None])
         return replace(
             faces,
-            barycentric=barycentric_functions(functions),
+            barycentric=barycentric_functions(functions, NEEDLE),
             inverse_depth=1 / torch.where(faces.valid[..., None], depth, 1.0)
             if perspective
             else torch.ones_like(depth),

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 LENGTH_GUARD = 1e-6  # NDC; below any pixel, so that zero-length edges keep finite values and gradients
-AREA_GUARD = 1e-12  # NDC squared; the same for barycentric coordinates of slivers
-SHAPE_GUARD = 1e-8  # keeps the logarithm of the presence of a face without area finite
+AREA_GUARD = 1e-15  # NDC squared; only keeps 0 / 0 away
+FAINTEST = 1e-4  # presence of a face without area, which keeps its logarithm finite and its slope moderate
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,20 @@ def edge_lengths(edges: Tensor) -> Tensor:
     return (edges[..., :2].square().sum(-1) + LENGTH_GUARD**2).sqrt()
 
 
-def barycentric_functions(edges: Tensor) -> Tensor:
+def barycentric_functions(edges: Tensor, damping: float = 0.0) -> Tensor:
     """Barycentric coordinates of the three corners as linear functions, finite for faces without area.
 
     Args:
         edges: (..., 3, 3) from `edge_functions`.
+        damping: area over the sum of the squared edge lengths at which the coordinates reach half of their value, so
+            that they and their gradients stay moderate as a face becomes a needle; 0 for none.
 
     Returns:
-        (..., 3, 3); they sum to 1 wherever the face has an area well above `AREA_GUARD`.
+        (..., 3, 3); without damping they sum to 1 where there is an area.
     """
     area = edges[..., 2].sum(-1)[..., None, None]  # (..., 1, 1) twice the signed area: sum of the determinants
-    return edges * area / (area.square() + AREA_GUARD**2)
+    size = edge_lengths(edges).square().sum(-1)[..., None, None]
+    return edges * area / (area.square() + (2 * damping * size).square() + AREA_GUARD**2)
 
 
 def log_presence(edges: Tensor, sliver_fade: float) -> Tensor:
@@ -96,7 +99,7 @@ def log_presence(edges: Tensor, sliver_fade: float) -> Tensor:
     """
     area = edges[..., 2].sum(-1) / 2
     shape = 48 * area.square() / edge_lengths(edges).square().sum(-1).square()  # (...,) q^2
-    return torch.log((shape + SHAPE_GUARD) / (shape + SHAPE_GUARD + sliver_fade**2))
+    return torch.log((shape + FAINTEST * sliver_fade**2) / (shape + (1 + FAINTEST) * sliver_fade**2))
 
 
 def in_front(triangles: Tensor) -> Tensor:

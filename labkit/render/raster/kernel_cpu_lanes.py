@@ -180,19 +180,20 @@ def backward_corner(
     """Leave at each lane, for one corner: in SCALE the gradient of its barycentric coordinate, in LEVEL that of 1 / z.
 
     With weights w_i = h_i q_i / T, T = sum_k h_k q_k, a gradient G_i of w_i reaches h_i q_i as
-    (G_i - sum_k w_k G_k) / T.
+    (G_i - sum_k w_k G_k) / T = sum_k w_k (G_i - G_k) / T.
     """
     for lane in range(first, last):
         tile[SCALE + lane] = ZERO
     for other in range(3):
         at = CORNER + np.uint64(other) * AREA
-        own = ONE if other == corner else ZERO
+        rise = slope[face, corner] - slope[face, other]
         for lane in range(first, last):
-            tile[SCALE + lane] += (own - tile[at + lane]) * slope[face, other] * tile[SHADE + lane]
+            tile[SCALE + lane] += tile[at + lane] * rise * tile[SHADE + lane]
         for channel in range(values.shape[2]):
-            color, value = COLOR + np.uint64(channel) * AREA, values[face, other, channel]
+            color = COLOR + np.uint64(channel) * AREA
+            rise = values[face, corner, channel] - values[face, other, channel]
             for lane in range(first, last):
-                tile[SCALE + lane] += (own - tile[at + lane]) * value * tile[WEIGHT + lane] * tile[color + lane]
+                tile[SCALE + lane] += tile[at + lane] * rise * tile[WEIGHT + lane] * tile[color + lane]
     at = np.uint64(corner) * AREA
     for lane in range(first, last):
         share = tile[SCALE + lane] * tile[TOTAL + lane]

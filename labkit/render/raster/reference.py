@@ -54,10 +54,12 @@ def visibility(distance: Tensor) -> tuple[Tensor, Tensor]:
         log V and log(1 - V), each (...,).
     """
     inside, outside = logsigmoid(distance), logsigmoid(-distance)  # (..., 3)
-    all_in, all_out = inside.sum(-1, keepdim=True), outside.sum(-1, keepdim=True)
-    swap = outside - inside
-    mixed = torch.cat((all_in + swap, all_out - swap), dim=-1)  # (..., 6) one edge disagrees with the other two
-    return torch.logaddexp(all_in, all_out).squeeze(-1), mixed.logsumexp(-1)
+    mixed = [
+        one.roll(turn, -1)[..., 0] + other.roll(turn, -1)[..., 1:].sum(-1)  # one edge disagrees with the other two
+        for one, other in ((inside, outside), (outside, inside))
+        for turn in range(3)
+    ]
+    return torch.logaddexp(inside.sum(-1), outside.sum(-1)), torch.stack(mixed, dim=-1).logsumexp(-1)
 
 
 def smooth_clamp(barycentric: Tensor) -> Tensor:
