@@ -138,13 +138,12 @@ class SmoothnessExplorer(Panel):
         difference, limit = pictures.difference_image(found)
         depth, near, far = pictures.depth_image(found)
         shown: dict[str, tuple[Tensor | np.ndarray, str]] = {
-            "soft minus hard": (difference, f"blue &minus;{limit:.2f}, white 0, red +{limit:.2f}"),
+            "soft minus hard": (difference, f"blue &minus;{limit:.2f}, grey 0, red +{limit:.2f}"),
             "alpha": (found.alpha, "black 0, white 1"),
             "depth": (depth, f"yellow {near:.2f}, blue {far:.2f}"),
             "normal": (pictures.normal_image(found), "red x, green y, blue z"),
         }
         for name, (picture, scale) in shown.items():
-            self.strip[name].marked = self.soft.marked
             self.strip[name].show(picture)
             self.titles[name].value = f'<b>{name}</b><div style="{SCALE_STYLE}">{scale}</div>'
 

@@ -252,7 +252,7 @@ def preview(mesh: Mesh, orbit: Orbit, lit: tuple[int, ...], size: int) -> Tensor
 def difference_image(found: Sharp) -> tuple[np.ndarray, float]:
     """Soft minus hard, mean of the channels, as (N, N, 3) in [0, 1], and the greatest difference it can show.
 
-    Blue is darker than hard, red brighter, and white equal; the scale is symmetric.
+    Blue is darker than hard, red brighter, and grey equal; the scale is symmetric.
     """
     difference = (found.picture - found.hard).mean(0)  # (N, N)
     limit = max(0.05, float(difference.abs().max()))
