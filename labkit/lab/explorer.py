@@ -101,8 +101,6 @@ class SmoothnessExplorer(Panel):
 
     def render(self, state: ExplorerState, quality: Quality) -> Tensor | pictures.Sharp:
         """The soft picture alone while dragging, everything at rest."""
-        if not self.headless:
-            torch.set_flush_denormal(True)  # this thread's alone; tiny V are many, and slow a CPU down fivefold
         if quality == "coarse":
             picture, side = pictures.coarse(state, self._cache, self._pace, BUDGET)
             self._drawn = (side, side < state.size)

@@ -40,7 +40,6 @@ from labkit.render.raster.kernel_cpu_lanes import (
     SHADE,
     SIDE,
     SUM,
-    TINY,
     TOP,
     VALUE_SLOT,
     WEIGHT,
@@ -56,7 +55,7 @@ from labkit.render.raster.kernel_cpu_lanes import (
 
 BLOCK = 2  # tiles along a block
 TOUCHING = -3.0  # log V above which a face counts as lying on the tile; those are streamed first
-REFRESH = 8  # faces between two updates of the running bounds
+REFRESH = 32  # faces between two updates of the running bounds
 LOG_8 = 2.0794415416798357  # the running maximum leaves out 1 / prod(1 + e_i) >= 1/8
 NOTHING = np.float32(-1e30)
 
@@ -69,15 +68,6 @@ def _bound(edges: Any, face: int, x: float, y: float, half_width: float, half_he
         a, b, c = edges[face, i, 0], edges[face, i, 1], edges[face, i, 2]
         total += min(0.0, a * x + b * y + c + abs(a) * half_width + abs(b) * half_height)
     return total
-
-
-@njit(**FAST)
-def _row_bound(c: Any, row: float, half_width: float) -> float:
-    """`_bound` along one row of the tile, counted from its middle like the half width; ``c`` as `start` leaves it."""
-    found = 0.0
-    for i in range(3):
-        found += min(0.0, c[i, 1] * row + c[i, 2] + half_width * abs(c[i, 0]))
-    return found
 
 
 @njit(**FAST)
@@ -95,7 +85,7 @@ def _refresh(tile: Any, lows: Any, clears: Any) -> None:
         for lane in range(first, first + np.uint64(SIDE)):
             low = min(low, tile[TOP + lane])
             clear = max(clear, tile[CLEAR + lane])
-        lows[row], clears[row] = low - LOG_8, np.log(max(clear, TINY))
+        lows[row], clears[row] = low - LOG_8, np.log(clear)
         lows[SIDE] = lows[row] if row == 0 else min(lows[SIDE], lows[row])
         clears[SIDE] = clears[row] if row == 0 else max(clears[SIDE], clears[row])
 
@@ -153,17 +143,19 @@ def _store(tile: Any, i: int, j: int, images: Any) -> None:
 def _rows(
     c: Any, log_k: float, highest: float, floor: float, lows: Any, clears: Any, limit: float, part: Any
 ) -> tuple[int, int]:
-    """First and one past the last row where a face may matter, among those of ``part``, (rows, columns) of the tile."""
+    """First and one past the last row where a face may matter, among those of ``part``, (rows, columns) of the tile.
+
+    ``c`` is what `start` leaves. Along a row, log V is at most the sum of the min(0, .) of the greatest x_i on it.
+    """
     middle, half_width = (part[0] - 1) / 2, (part[1] - 1) / 2
-    first, last = 0, part[0]
-    while first < last and _negligible(
-        log_k + _row_bound(c, first - middle, half_width), highest, floor, lows[first], clears[first], limit
-    ):
-        first += 1
-    while last > first and _negligible(
-        log_k + _row_bound(c, last - 1 - middle, half_width), highest, floor, lows[last - 1], clears[last - 1], limit
-    ):
-        last -= 1
+    r0 = c[0, 2] + half_width * abs(c[0, 0]) - middle * c[0, 1]
+    r1 = c[1, 2] + half_width * abs(c[1, 0]) - middle * c[1, 1]
+    r2 = c[2, 2] + half_width * abs(c[2, 0]) - middle * c[2, 1]
+    first, last = part[0], 0
+    for row in range(part[0]):
+        bound = min(0.0, c[0, 1] * row + r0) + min(0.0, c[1, 1] * row + r1) + min(0.0, c[2, 1] * row + r2)
+        if not _negligible(log_k + bound, highest, floor, lows[row], clears[row], limit):
+            first, last = min(first, row), row + 1
     return first, last
 
 
@@ -216,7 +208,7 @@ def _stream(
     tile = np.zeros(int(COLOR) + int(AREA) * channels, np.float32)
     lows, clears = np.empty(SIDE + 1), np.empty(SIDE + 1)
     exact, steps, corner_steps = np.empty((3, 3)), np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
-    found = np.empty(len(edges), np.int64)
+    found, bounds = np.empty(len(edges), np.int64), np.empty(len(edges))
     side = SIDE * BLOCK
     columns = -(-width // side)
     pairs = 0
@@ -240,18 +232,21 @@ def _stream(
             _refresh(tile, lows, clears)
             if reverse:
                 _load_clear(tile, i, j, gradients[2])
+            half_width, half_height = (part[1] - 1) * pitch / 2, (part[0] - 1) * pitch / 2
             streamed = 0
             for wave in range(2):
                 for candidate in range(count):
                     face = found[candidate]
-                    bound = _bound(edges, face, x, y, (part[1] - 1) * pitch / 2, (part[0] - 1) * pitch / 2)
+                    if wave == 0:
+                        bounds[candidate] = _bound(edges, face, x, y, half_width, half_height)
+                    bound = bounds[candidate]
                     if (bound > TOUCHING) != (wave == 0) or _negligible(
                         bound + log_k[face], highest[face], floor, lows[SIDE], clears[SIDE], limit
                     ):
                         continue
                     start(edges, face, x, y, pitch, exact, steps)
                     rows = _rows(exact, log_k[face], highest[face], floor, lows, clears, limit, part)
-                    if rows[0] == rows[1]:
+                    if rows[0] >= rows[1]:
                         continue
                     first, last = np.uint64(SIDE * rows[0]), np.uint64(SIDE * rows[1])
                     pairs += SIDE * (rows[1] - rows[0])
