@@ -20,6 +20,7 @@ from labkit.lab import state as states
 from labkit.lab.closing import Closeable, close_tree
 from labkit.lab.hosts import headless
 from labkit.lab.scheduler import Counts, NewestWins, Quality
+from labkit.lab.snapping import is_echo
 
 V = TypeVar("V", bound="Closeable")
 
@@ -200,7 +201,7 @@ class Panel:
 
         def changed(change: Any) -> None:
             with self._lock:
-                if not self._applying:
+                if not self._applying and not is_echo(widget, getattr(self._record, field), change["new"]):
                     self.set(**{field: change["new"]})
 
         widget.observe(self.guard(changed), trait)
