@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 
 import torch
@@ -24,7 +25,7 @@ FACES = (320, 1_280, 5_120, 20_480, 69_451)
 SIZES = (128, 256)
 STEEPNESS = (60.0, 300.0)
 OPACITY = (2.0, 50.0)
-REFERENCE_PAIRS = 1 << 22  # the dense reference is timed on as many pixels as make this many pairs, then scaled
+REFERENCE_PAIRS = 1 << 21  # the dense reference is timed on as many pixels as make this many pairs, then scaled
 REPEATS = 3
 CHANNELS = 3
 
@@ -44,7 +45,7 @@ class Bench:
             raise BackendError("device", repr(self.device), "'cpu', the only device with a streaming kernel so far")
         warm_up()
         counts = FACES[:2] if self.quick else FACES
-        for line in (*header(), *speed(counts), "", *memory(counts[:2] if self.quick else (5_120, 20_480))):
+        for line in chain(header(), speed(counts), memory(counts[:2] if self.quick else (5_120, 20_480))):
             print(line, flush=True)
         return 0
 
@@ -55,7 +56,7 @@ def header() -> Iterator[str]:
         f"AlgoNet on {torch.get_num_threads()} CPU threads, torch {torch.__version__}, float32, median of {REPEATS}. "
         "A sphere fills the picture."
     )
-    yield "pairs: pixel-face pairs that the kernel evaluates forward. M/s: of them by the kernel alone, best of 5."
+    yield "pairs: pixel-face pairs that the kernel evaluates forward. M/s: of them by the kernel alone, at best."
     yield f"reference: the dense torch renderer on pixels that make {REFERENCE_PAIRS:,} pairs, scaled to the picture."
     yield (
         f"{'faces':>7} {'px':>4} {'s':>4} {'o':>3} | {'forward':>10} {'+backward':>10} {'pairs':>8} {'M/s':>6}"
@@ -76,9 +77,13 @@ def speed(counts: tuple[int, ...]) -> Iterator[str]:
 
 def row(triangles: Tensor, attributes: Tensor, side: int, rasterizer: AlgoNet) -> str:
     """Measure one setting."""
+    from labkit.render.raster.stream import measure  # needs numba, which other commands do not
+
     count, size = triangles.shape[1], (side, side)
     forward, both = timed(lambda: rasterize(triangles, attributes, size, rasterizer, backend="kernel"), REPEATS)
-    pairs, kernel = kernel_alone(triangles, attributes, size, rasterizer)
+    with torch.no_grad():
+        faces = rasterizer.prepare(triangles.double(), attributes.double(), True)
+    pairs, kernel = measure(faces, size, repeats=10 if forward < 0.1 else REPEATS)
     chosen = max(1, min(side * side, REFERENCE_PAIRS // count))
     pixels = pixel_centers(size, triangles.dtype, triangles.device)
     pixels = pixels[torch.linspace(0, side * side - 1, chosen).long()]
@@ -105,22 +110,6 @@ def timed(picture: Callable[[], tuple[Tensor, Tensor]], repeats: int) -> tuple[f
         (color.sum() + alpha.sum()).backward()
         both.append(time.perf_counter() - start)
     return median(forward), median(both)
-
-
-def kernel_alone(
-    triangles: Tensor, attributes: Tensor, size: tuple[int, int], rasterizer: AlgoNet
-) -> tuple[int, float]:
-    """How many pixel-face pairs the kernel looks at for one picture, and its fewest seconds for prepared faces."""
-    from labkit.render.raster.stream import count_pairs
-
-    with torch.no_grad():
-        faces = rasterizer.prepare(triangles.double(), attributes.double(), True)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        pairs = count_pairs(faces, size)
-        seconds.append(time.perf_counter() - start)
-    return pairs, min(seconds)
 
 
 def sphere(count: int) -> Tensor:
