@@ -26,8 +26,8 @@ from labkit.lab.orbit import Orbit
 from labkit.lab.panel import Panel
 from labkit.lab.scheduler import Quality
 
-SIDE, SMALL = 336, 166  # CSS pixels of the large pictures and of the strip's
-PLOTS = ((340, 230), (336, 230))  # width and height of the two plots
+SIDE, SMALL = 288, 142  # CSS pixels of the large pictures and of the strip's
+PLOTS = ((292, 215), (288, 215))  # width and height of the two plots
 BUDGET = 0.045  # seconds for a coarse picture; with the page's share it stays below 120 ms
 TOY = 0.35  # if no pixel is clicked, figure 7's face moves through two others that far behind and before it
 UPLOADS, EXPORTS = Path("uploads"), Path("exports")
@@ -84,7 +84,7 @@ class SmoothnessExplorer(Panel):
             ]
         )
         column = [self.note, large, strip, plots_row, self.table]
-        return W.VBox(column, layout=W.Layout(width="690px", margin="0 0 0 12px"))
+        return W.VBox(column, layout=W.Layout(width="594px", margin="0 0 0 6px"))
 
     def adopted(self, state: ExplorerState) -> None:
         """Let controls and 3D view follow; no torch here."""
@@ -136,7 +136,7 @@ class SmoothnessExplorer(Panel):
         difference, limit = pictures.difference_image(found)
         depth, near, far = pictures.depth_image(found)
         shown: dict[str, tuple[Tensor | np.ndarray, str]] = {
-            "soft minus hard": (difference, f"blue &minus;{limit:.2f}, grey 0, red +{limit:.2f}"),
+            "soft minus hard": (difference, f"blue &minus;{limit:.2f}, red +{limit:.2f}"),
             "alpha": (found.alpha, "black 0, white 1"),
             "depth": (depth, f"yellow {near:.2f}, blue {far:.2f}"),
             "normal": (pictures.normal_image(found), "red x, green y, blue z"),
