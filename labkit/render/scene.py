@@ -14,7 +14,7 @@ from labkit.errors import DomainError, DTypeError, check_device, check_size, che
 from labkit.geometry import Mesh
 from labkit.render.clip import HIDDEN_DEPTH, clip_near
 from labkit.render.raster.algonet import AlgoNet
-from labkit.render.raster.op import Backend, Rasterizer, rasterize
+from labkit.render.raster.op import Backend, Rasterizer, over, rasterize
 from labkit.scene import Ambient, Camera, Directional, Lambert, Material, Point, shade
 
 Light = Ambient | Directional | Point
@@ -106,8 +106,7 @@ def render(
     picture, normal, depth = color[:, :3], color[:, 3:6], color[:, 6:]
     if background is not None:
         check_device(vertices=mesh.vertices, background=background)
-        behind = background[:, None, None] if background.ndim == 1 else background
-        picture = picture + (1 - alpha) * behind.to(alpha)
+        picture = over(picture, alpha, background)
     return Rendering(picture, alpha, normal, depth) if layers else Rendering(picture, alpha)
 
 

@@ -88,10 +88,13 @@ def rasterize(
     else:
         mean, alpha = rasterizer.reference(triangles, attributes, size, perspective)
     color = alpha * mean
-    if background is not None:
-        behind = background[:, None, None] if background.ndim == 1 else background
-        color = color + (1 - alpha) * behind.to(mean)
-    return color, alpha
+    return (color if background is None else over(color, alpha, background)), alpha
+
+
+def over(color: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
+    """Put a picture (B, C, H, W), already times its alpha (B, 1, H, W), over a background (C,) or (B, C, H, W)."""
+    behind = background[:, None, None] if background.ndim == 1 else background
+    return color + (1 - alpha) * behind.to(color)
 
 
 def _wants_kernel(backend: Backend, triangles: Tensor) -> bool:
