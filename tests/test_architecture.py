@@ -99,8 +99,13 @@ def early_extras(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def public_definitions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
-    """Functions, classes and their methods whose names have no leading underscore, and __init__ and __call__."""
+    """Functions, classes and their methods whose names have no leading underscore, and __init__ and __call__.
+
+    Overloads only repeat a signature and do not count.
+    """
     for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and "overload" in map(ast.unparse, node.decorator_list):
+            continue
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             yield node.name, node
             if isinstance(node, ast.ClassDef):
@@ -267,6 +272,7 @@ def test_tree_checks_can_fail(check: Callable[[str, ast.Module], Iterator[str]],
         (early_extras, "labkit/render/raster/kernel_cpu.py", "import numba"),
         (undocumented, "labkit/files.py", f'"""Doc."""\n{DOCUMENTED}def _g(): ...'),
         (undocumented, "labkit/scene/__init__.py", ""),
+        (undocumented, "labkit/files.py", f'"""Doc."""\n@overload\ndef f(x: int) -> int: ...\n{DOCUMENTED}'),
         (unannotated, "labkit/files.py", f"{DOCUMENTED}class C:\n    @classmethod\n    def f(cls) -> None: ..."),
         (forbidden, "labkit/files.py", "import torch\ntorch.cuda.is_available()\nx.to('cuda')"),
     ],

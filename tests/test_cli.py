@@ -168,6 +168,8 @@ RENDER = ["render", "icosphere", "-o", "x.png"]
         ([*RENDER, "--backend", "abacus"], "abacus"),
         ([*RENDER, "--stepness", "3"], "--stepness"),
         (["lab", "missing.ipynb"], "missing.ipynb"),
+        (["bench", "--only", "velvet"], "velvet"),
+        (["bench", "--device", "abacus"], "abacus"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

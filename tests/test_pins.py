@@ -56,7 +56,7 @@ def test_conda_environment_uses_the_same_constraints_and_extras() -> None:
     *conda, pip = environment["dependencies"]
     made = re.search(r"^EXTRAS := (.+)$", read("Makefile"), re.MULTILINE)
     assert made is not None
-    assert set(made[1].split(",")) == set(EXTRAS)
+    assert set(made[1].split(",")) == set(EXTRAS) - {"bench"}  # torchsort needs a compiler, and torch before it
     assert pip == {"pip": ["-c constraints.txt", f"-e .[{made[1]}]"]}
     python = Requirement(conda[0].replace("=", "==", 1))
     assert python.name == "python"

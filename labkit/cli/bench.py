@@ -1,4 +1,4 @@
-"""``labkit bench``: the speed table, kernel against reference, side by side in one run."""
+"""``labkit bench``: speed tables, each against what there is to compare with, side by side in one run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import median
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,22 +33,32 @@ CHANNELS = 3
 
 @dataclass(frozen=True)
 class Bench:
-    """Print the speed table: kernel against reference, each row measured side by side in this run."""
+    """Print the speed tables, each row measured side by side with what it is compared with in this run."""
 
     device: str = "cpu"
     """Where the kernels run; cpu is the only one so far."""
     quick: bool = False
-    """Only up to 1,280 faces: half a minute instead of several."""
+    """Small sizes only: less than a minute instead of many."""
+    only: Literal["all", "raster", "sorting", "fractals"] = "all"
+    """The table to print: the rasterizer against its reference, soft sorting, or fractals."""
 
     def run(self) -> int:
         """Print the rows as they are measured; return 0."""
+        from labkit.cli import bench_fractals, bench_sorting  # they use the clock of this file
+
         if self.device != "cpu":
             raise BackendError("device", repr(self.device), "'cpu', the only device with a streaming kernel so far")
-        warm_up()
-        counts = FACES[:2] if self.quick else FACES
-        for line in chain(header(), speed(counts), memory(counts[:2] if self.quick else (5_120, 20_480))):
+        tables = {"raster": rows, "sorting": bench_sorting.rows, "fractals": bench_fractals.rows}
+        for line in chain.from_iterable(tables[name](self.quick) for name in tables if self.only in ("all", name)):
             print(line, flush=True)
         return 0
+
+
+def rows(quick: bool) -> Iterator[str]:
+    """The table of the rasterizer: kernel against reference, then memory; ``quick``: up to 1,280 faces."""
+    warm_up()
+    counts = FACES[:2] if quick else FACES
+    yield from chain(header(), speed(counts), memory(counts[:2] if quick else (5_120, 20_480)))
 
 
 def header() -> Iterator[str]:
@@ -100,14 +111,14 @@ def row(triangles: Tensor, attributes: Tensor, side: int, rasterizer: AlgoNet) -
     )
 
 
-def timed(picture: Callable[[], tuple[Tensor, Tensor]], repeats: int) -> tuple[float, float]:
-    """Median seconds of a picture, and of a picture with its gradients."""
+def timed(work: Callable[[], Sequence[Tensor]], repeats: int) -> tuple[float, float]:
+    """Median seconds of some work, such as a picture, and of the work with the gradients of all its results."""
     forward, both = [], []
     for _ in range(repeats):
         start = time.perf_counter()
-        color, alpha = picture()
+        results = work()
         forward.append(time.perf_counter() - start)
-        (color.sum() + alpha.sum()).backward()
+        torch.stack([result.sum() for result in results]).sum().backward()
         both.append(time.perf_counter() - start)
     return median(forward), median(both)
 

@@ -74,7 +74,7 @@ def packages() -> Iterator[Fact]:
             yield Fact(name, metadata.version(name))
         except metadata.PackageNotFoundError:
             cure = f'pip install "labkit[{wanted_by[0]}]"' if wanted_by[0] else "pip install labkit"
-            yield Fact(name, "not installed", cure, needed=wanted_by != ["dev"])
+            yield Fact(name, "not installed", cure, needed=not set(wanted_by) <= {"bench", "dev"})
 
 
 def kernels() -> Iterator[Fact]:

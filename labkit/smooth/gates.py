@@ -1,4 +1,4 @@
-"""Soft answers to yes-or-no questions: sigmoids, comparisons, logic, choice. Everything in AlgoNet is built of these."""
+"""Soft answers to yes-or-no questions: sigmoids, comparisons, logic, choice. All of AlgoNet is built of these."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from labkit.errors import DomainError, check_positive, check_tensor
 Number = float | Tensor
 
 
+def _bounded(curve: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Cut v where F is 0 or 1 to the last digit, so that v^2 and v^3, met in the derivatives, are finite."""
+
+    def bounded(v: Tensor) -> Tensor:
+        bound = torch.finfo(v.dtype).max ** 0.25
+        return curve(v.clamp(-bound, bound))
+
+    return bounded
+
+
 def _laplace(v: Tensor) -> Tensor:
     # each branch sees its own side only, so the one that is not taken cannot overflow
     return torch.where(v < 0, 0.5 * torch.exp(v.clamp(max=0) / 2), 1 - 0.5 * torch.exp(-v.clamp(min=0) / 2))
@@ -21,17 +31,17 @@ def _laplace(v: Tensor) -> Tensor:
 
 # The one place where a sigmoid is chosen. Every F has F(0) = 1/2 and slope F'(0) = 1/4, as the logistic function.
 FAMILIES: dict[str, Callable[[Tensor], Tensor]] = {
-    "logistic": torch.sigmoid,
-    "gaussian": lambda v: torch.special.ndtr(v * math.sqrt(2 * math.pi) / 4),
-    "cauchy": lambda v: torch.atan(v * math.pi / 4) / math.pi + 0.5,
-    "laplace": _laplace,
-    "algebraic": lambda v: 0.5 + 0.25 * v / torch.hypot(v / 2, torch.ones_like(v)),
-    "uniform": lambda v: (0.5 + v / 4).clamp(0, 1),
+    "logistic": torch.sigmoid,  # its derivatives come from its values, so it needs no bound
+    "gaussian": _bounded(lambda v: torch.special.ndtr(v * math.sqrt(2 * math.pi) / 4)),
+    "cauchy": _bounded(lambda v: torch.atan(v * math.pi / 4) / math.pi + 0.5),
+    "laplace": _bounded(_laplace),
+    "algebraic": _bounded(lambda v: 0.5 + 0.25 * v / torch.hypot(v / 2, torch.ones_like(v))),
+    "uniform": _bounded(lambda v: (0.5 + v / 4).clamp(0, 1)),
 }
 
 
 def family_of(name: str) -> Callable[[Tensor], Tensor]:
-    """The sigmoid F of that name, as a function of v = steepness * x.
+    """The sigmoid F of that name, as a function of v = steepness * x, which may be infinite.
 
     Raises:
         DomainError: there is no such family.

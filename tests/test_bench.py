@@ -1,0 +1,102 @@
+"""``labkit bench``: which tables it prints, and that the rows about sorting say what was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import need
+
+from labkit.cli import bench as bench_raster
+from labkit.cli import bench_fractals, bench_sorting, main
+from labkit.cli.bench_sorting import CURES, Contender, accuracy, rows
+
+ROW = re.compile(
+    r" *(?P<n>\d+) +(?P<lists>\d+) (?P<name>\w+(?:, matrix)?) +\| +(?P<forward>[\d.]+) ms +(?P<both>[\d.]+) ms"
+    r" +(?P<ratio>[\d.]+)x \| (?P<error>[\d.]+) +(?P<right>[\d.]+)%"
+)
+
+
+def measured(lines: Iterator[str]) -> list[dict[str, str]]:
+    """The fields of the lines that are rows of numbers."""
+    return [found.groupdict() for found in map(ROW.fullmatch, lines) if found]
+
+
+@pytest.mark.parametrize("name", ["all", "raster", "sorting", "fractals"])
+def test_only_chooses_the_tables(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each table by its name, in one order, with --quick handed on."""
+    tables = {"raster": bench_raster, "sorting": bench_sorting, "fractals": bench_fractals}
+    for table, module in tables.items():
+        monkeypatch.setattr(module, "rows", lambda quick, table=table: iter([f"{table} {quick}"]))
+    assert main(["bench", "--quick", "--only", name]) == 0
+    wanted = [f"{table} True" for table in tables if name in ("all", table)]
+    assert capsys.readouterr().out.splitlines() == wanted
+
+
+def test_sorting_rows_without_the_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is said, with the cure; labkit's rows come all the same."""
+    monkeypatch.setattr(bench_sorting, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench_sorting, "BATCHES", {4: 3, 65: 1})
+    lines = list(rows(quick=True))
+    for name, cure in CURES.items():
+        assert f"{name} is not installed: {cure}" in lines
+    found = measured(iter(lines))
+    assert [(row["n"], row["lists"], row["name"]) for row in found] == [
+        ("4", "3", "labkit"),
+        ("4", "3", "labkit, matrix"),
+    ]
+    assert all(float(row["both"]) > float(row["forward"]) > 0 for row in found)
+
+
+def test_sorting_rows_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same network, so the same accuracy; a ratio is that of the times beside it, each to labkit's of its kind."""
+    need("diffsort", "diffsort" not in missing(), CURES["diffsort"])
+    monkeypatch.setattr(bench_sorting, "BATCHES", {6: 4, 9: 2})
+    found = measured(rows(quick=False))
+    for n in ("6", "9"):
+        by_name = {row["name"]: row for row in found if row["n"] == n}
+        for kind in ("", ", matrix"):
+            ours, theirs = by_name[f"labkit{kind}"], by_name[f"diffsort{kind}"]
+            assert float(theirs["ratio"]) == pytest.approx(
+                float(theirs["both"]) / float(ours["both"]), rel=0.1, abs=1e-3
+            )
+            assert float(theirs["error"]) == pytest.approx(float(ours["error"]), abs=2e-5)  # five digits are printed
+            assert theirs["right"] == ours["right"]
+        assert by_name["labkit"]["ratio"] == "1"
+
+
+def test_torchsort_is_measured() -> None:
+    """Sharp enough to be right on a few values."""
+    need("torchsort", "torchsort" not in missing(), CURES["torchsort"])
+    by_name = {contender.name: contender for contender in bench_sorting.contenders(4, {"diffsort"})}
+    error, right = accuracy(by_name["torchsort"], torch.tensor([[3.0, 1.0, 2.0, 9.0]]))
+    assert error < 1e-3
+    assert right == 1
+
+
+def test_diffsort_is_left_out_where_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run foretells the second by the fourth power of n."""
+    need("diffsort", "diffsort" not in missing(), CURES["diffsort"])
+    monkeypatch.setattr(bench_sorting, "BATCHES", {4: 2, 8: 2})
+    monkeypatch.setattr(bench_sorting, "SECONDS", 1e-9)
+    lines = list(rows(quick=False))
+    assert {row["n"] for row in measured(iter(lines)) if "diffsort" in row["name"]} == {"4"}
+    assert any(re.fullmatch(r" +8 +2 diffsort left out: about \d+ s, [\d.]+ GB", line) for line in lines)
+
+
+def missing() -> list[str]:
+    """The optional packages that are not here."""
+    return [name for name in CURES if not bench_sorting.find_spec(name)]
+
+
+def test_accuracy_by_hand() -> None:
+    """One of three values off by 3, of standard deviation 2, and one of three ranks right."""
+    values = torch.tensor([[2.0, 0.0, 4.0]])
+    contender = Contender(
+        "off", lambda x: (torch.tensor([[0.0, 5.0, 4.0]]),), lambda x: torch.tensor([[3.1, 0.9, 2.0]])
+    )
+    assert accuracy(contender, values) == pytest.approx((0.5, 1 / 3))
