@@ -30,7 +30,7 @@ LEVELS = {
 TOP_PAGE = 3  # labkit/__init__.py may name everything up to the pictures, and no more
 STRANGERS = {("lab", "train"), ("train", "lab")}
 EXTRAS = {
-    *("numba", "triton", "skimage", "scipy", "PIL", "tyro", "imageio"),
+    *("numba", "triton", "skimage", "scipy", "PIL", "tyro", "imageio", "psutil"),
     *("matplotlib", "ipywidgets", "pythreejs", "ipydatawidgets", "ipyevents", "IPython", "ipykernel", "traitlets"),
     *("jupyterlab", "jupyter_core", "jupyter_client", "jupyter_server", "nbformat", "nbclient", "jupytext"),
 }
