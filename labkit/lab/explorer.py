@@ -20,7 +20,7 @@ from labkit.lab import plots
 from labkit.lab.explorer_controls import Controls
 from labkit.lab.explorer_mesh import receive
 from labkit.lab.explorer_state import OWN_FILE, ExplorerState
-from labkit.lab.image_view import ImageView
+from labkit.lab.image_view import ImageView, fixed_image
 from labkit.lab.mesh_view import open_view
 from labkit.lab.orbit import Orbit
 from labkit.lab.panel import Panel
@@ -60,10 +60,7 @@ class SmoothnessExplorer(Panel):
         self.soft.widget.add_class("labkit-soft")
         self.view = self.own(open_view(self._preview, SIDE, SIDE, pictures.FOV, self._orbit(self.record)))
         self.view.on_camera = self.guard(self._turned)
-        self.curve, self.bars = (
-            W.Image(layout=W.Layout(width=f"{width}px", height=f"{height}px", max_width="none"))
-            for width, height in PLOTS
-        )
+        self.curve, self.bars = (fixed_image(*size) for size in PLOTS)
         self.table = W.HTML()
         self.controls = Controls(self, self._upload, self.export_png, self.export_obj)
         self.adopted(self.record)

@@ -1,4 +1,4 @@
-"""Controls, fixed-size pictures and exports as the two fractal panels have them."""
+"""Controls and exports as the two fractal panels have them."""
 
 from __future__ import annotations
 
@@ -89,12 +89,6 @@ def titled(text: str | W.HTML, view: W.Widget) -> W.Widget:
     """A view under its title."""
     title = W.HTML(f"<b>{text}</b>") if isinstance(text, str) else text
     return W.VBox([title, view], layout=W.Layout(margin="0 6px 0 0"))
-
-
-def picture(width: int, height: int) -> W.Image:
-    """An empty picture of that many CSS pixels."""
-    size = {"width": f"{width}px", "height": f"{height}px"}
-    return W.Image(layout=W.Layout(**size, min_width=size["width"], max_width="none"))
 
 
 def show_if(widget: W.Widget, shown: bool) -> None:

@@ -25,7 +25,7 @@ from labkit.lab import fractal_controls as controls
 from labkit.lab import fractal_plots as plots
 from labkit.lab.fractal_problem import MAX_BYTES, OWN_PICTURE, FractalFitState, Problem, error, pose, present
 from labkit.lab.fractal_render import RANDOM, SYSTEMS, Drawing, blue_red, rows_of
-from labkit.lab.image_view import ImageView
+from labkit.lab.image_view import ImageView, fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.runner import Runner
 from labkit.lab.scheduler import Quality
@@ -83,7 +83,7 @@ class FractalFitPanel(Panel):
         self.titles = {name: W.HTML() for name in titles}
         self.fine = self.own(ImageView(FINE, FINE))
         self.fine.widget.add_class("labkit-fitted")
-        self.loss, self.dots = (controls.picture(*size) for size in PLOTS)
+        self.loss, self.dots = (fixed_image(*size) for size in PLOTS)
         self.loss.add_class("labkit-loss")
         self.fine_title, self.verdict, self.schedule, self.exported = W.HTML(), W.HTML(), W.HTML(), W.HTML()
         self.runner = self.own(Runner(self._events, self._receive, self._refresh, self.fail))

@@ -64,6 +64,14 @@ def mark_pixel(pixels: np.ndarray, row: int, column: int, arm: int = 5) -> np.nd
     return marked
 
 
+def fixed_image(width: int, height: int) -> W.Image:
+    """A white PNG of that many CSS pixels, whatever is shown in it later."""
+    size = {"width": f"{width}px", "height": f"{height}px"}
+    # Chromium may never lay out a picture that began without content
+    white = encode(np.full((1, 1, 3), 255, np.uint8), "fine")
+    return W.Image(value=white, format="png", layout=W.Layout(**size, min_width=size["width"], max_width="none"))
+
+
 class ImageView:
     """A picture ``width`` by ``height`` CSS pixels in size, with mouse events in the picture's own pixels.
 
@@ -83,9 +91,8 @@ class ImageView:
 
     def __init__(self, width: int = 256, height: int = 256) -> None:
         self.height, self.width = check_size("size", (height, width))
-        size = {"width": f"{width}px", "height": f"{height}px"}
-        fixed = W.Layout(**size, min_width=size["width"], max_width="none", margin="0")
-        self._image = W.Image(format="png", layout=fixed)
+        self._image = fixed_image(width, height)
+        self._image.layout.margin = "0"
         self._image.add_class("labkit-pixels")
         self._events = Event(source=self._image, watched_events=["click", "mousemove"], wait=50)
         self._events.throttle_or_debounce = "throttle"

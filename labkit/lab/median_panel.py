@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from labkit.lab import median_plots as plots
+from labkit.lab.image_view import fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.scheduler import Quality
-from labkit.lab.sorting_controls import WIDTH, bound, lines, log_slider, picture
+from labkit.lab.sorting_controls import WIDTH, bound, lines, log_slider
 from labkit.lab.state import between, one_of
 from labkit.smooth.soft_median import soft_median
 
@@ -116,7 +117,7 @@ class MedianPanel(Panel):
             ],
             layout=W.Layout(width=WIDTH, min_width=WIDTH),
         )
-        self.strip, self.pulls = picture(*STRIP), picture(*PULLS)
+        self.strip, self.pulls = fixed_image(*STRIP), fixed_image(*PULLS)
         self.strip.add_class("labkit-strip")
         views = W.VBox([self.strip, W.HTML("<b>which datum pulls at which average</b>"), self.pulls])
         box = W.HBox([controls, views], layout=W.Layout(flex_flow="row wrap"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +75,7 @@ class MeshView:
         width, height: CSS pixels.
         fov: full angle across the shorter side, degrees.
         orbit: where the eye is.
+        decor: what else stands in the scene, such as axes; the view closes it.
 
     Attributes:
         widget: what is shown in the page.
@@ -84,7 +85,14 @@ class MeshView:
         DTypeError, DomainError: a senseless size or angle.
     """
 
-    def __init__(self, width: int = 360, height: int = 360, fov: float = 60.0, orbit: Orbit | None = None) -> None:
+    def __init__(
+        self,
+        width: int = 360,
+        height: int = 360,
+        fov: float = 60.0,
+        orbit: Orbit | None = None,
+        decor: Sequence[p3.Object3D] = (),
+    ) -> None:
         check_size("size", (height, width))
         if not 0 < fov < 180:
             raise DomainError("fov", fov, "an angle between 0 and 180 degrees")
@@ -118,7 +126,7 @@ class MeshView:
         )
         self._mesh.visible = self._glow.visible = False
         self._scene = p3.Scene(
-            children=[self._mesh, self._glow, self._camera, p3.AmbientLight(color="white", intensity=0.4)],
+            children=[self._mesh, self._glow, *decor, self._camera, p3.AmbientLight(color="white", intensity=0.4)],
             background="#f4f4f4",
         )
         self._renderer = p3.Renderer(
@@ -279,9 +287,11 @@ def open_view(
     height: int = 360,
     fov: float = 60.0,
     orbit: Orbit | None = None,
+    decor: Sequence[p3.Object3D] = (),
 ) -> MeshView | PictureView:
     """The best mesh view of this machine: `MeshView`, or `PictureView` drawn by ``fallback`` where
-    LABKIT_VIEW=image is set or pythreejs' JupyterLab extension is missing."""
+    LABKIT_VIEW=image is set or pythreejs' JupyterLab extension is missing. ``decor`` is left out there."""
     if view_kind() == "image":
+        close_tree(*decor)
         return PictureView(fallback, width, height, orbit)
-    return MeshView(width, height, fov, orbit)
+    return MeshView(width, height, fov, orbit, decor)

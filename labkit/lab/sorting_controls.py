@@ -1,13 +1,11 @@
-"""Controls and fixed-size pictures as all panels of the sorting notebook have them."""
+"""Controls as all panels of the sorting notebook have them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import ipywidgets as W
-import numpy as np
 
-from labkit.lab.image_view import encode
 from labkit.lab.panel import Panel
 
 WIDTH = "330px"
@@ -30,13 +28,6 @@ def bound(panel: Panel, control: Any, field: str, text: str, tip: str = "") -> A
         control.readout_format = ".3g"
     control.add_class(f"labkit-{field}")
     return panel.bind(control, field)
-
-
-def picture(width: int, height: int) -> W.Image:
-    """A white picture of that many CSS pixels; Chromium may never lay out one that began without content."""
-    size = {"width": f"{width}px", "height": f"{height}px"}
-    white = encode(np.full((1, 1, 3), 255, np.uint8), "fine")
-    return W.Image(value=white, layout=W.Layout(**size, min_width=size["width"], max_width="none"))
 
 
 def log_slider(low: float, high: float) -> W.FloatLogSlider:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from labkit.errors import DomainError
 from labkit.lab import sorting_plots as plots
+from labkit.lab.image_view import fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.scheduler import Quality
-from labkit.lab.sorting_controls import WIDTH, bound, lines, log_slider, picture
+from labkit.lab.sorting_controls import WIDTH, bound, lines, log_slider
 from labkit.lab.state import between, from_dict, one_of
 from labkit.smooth.gates import FAMILIES, sigmoid
 from labkit.smooth.soft_sort import soft_sort
@@ -179,7 +180,7 @@ class SortingPanel(Panel):
             ],
             layout=W.Layout(width=WIDTH, min_width=WIDTH),
         )
-        self.network, self.matrix, self.bars = picture(*NETWORK), picture(*SMALL), picture(*SMALL)
+        self.network, self.matrix, self.bars = fixed_image(*NETWORK), fixed_image(*SMALL), fixed_image(*SMALL)
         self.network.add_class("labkit-network")
         self.bars_title = W.HTML()
         small = W.HBox(

@@ -11,10 +11,11 @@ import ipywidgets as W
 
 from labkit.events import Event, Step
 from labkit.lab import training_plots as plots
+from labkit.lab.image_view import fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.runner import Runner
 from labkit.lab.scheduler import Quality
-from labkit.lab.sorting_controls import WIDTH, bound, lines, log_slider, picture
+from labkit.lab.sorting_controls import WIDTH, bound, lines, log_slider
 from labkit.lab.sorting_training import RIVALS, TASKS, rivals, train
 from labkit.lab.state import between, one_of
 from labkit.smooth.algorithmic_layer import INSERTIONS
@@ -69,7 +70,7 @@ class TrainingPanel(Panel):
             ],
             layout=W.Layout(width=WIDTH, min_width=WIDTH),
         )
-        self.losses, self.sensitivity = picture(*LOSSES), picture(*SENSITIVITY)
+        self.losses, self.sensitivity = fixed_image(*LOSSES), fixed_image(*SENSITIVITY)
         self.losses.add_class("labkit-losses")
         views = W.VBox([self.losses, W.HTML("<b>sensitivity of the soft sort</b>"), self.sensitivity])
         box = W.HBox([controls, views], layout=W.Layout(flex_flow="row wrap"))

@@ -135,7 +135,7 @@ class WhileProgram:
         self,
         inputs: Mapping[str, Tensor],
         smoothness: str = "cinf",
-        steepness: Number = 4.0,
+        steepness: Number = 2.0,
         epsilon: float = 1e-6,
         max_iterations: int = 1000,
     ) -> WhileResult:
@@ -146,7 +146,8 @@ class WhileProgram:
                 are not named start at 0, and names that the program does not mention are kept.
             smoothness: "cinf" for `phi_cinf`, "c0" for `phi_c0`, "hard" for `phi_hard`. On whole numbers "c0" and
                 "hard" agree exactly; the gradient of "hard" is that of the copies which were made.
-            steepness: s > 0 of "cinf", a number or a one-element tensor, which may require a gradient.
+            steepness: s > 0 of "cinf", a number or a one-element tensor, which may require a gradient. A loop that
+                counts down from a number that is not whole is sure to end up to s = 2.609, where phi(x) <= |x|.
             epsilon: a loop ends where its P <= epsilon, in [0, 1). There P is set to 0 exactly.
             max_iterations: turns that each element may take in all loops together, at least 0. Where they are used
                 up all loops end, and `WhileResult.remaining` tells what P they had.
@@ -185,7 +186,7 @@ class Execution:
         program: WhileProgram,
         inputs: Mapping[str, Tensor],
         smoothness: str = "cinf",
-        steepness: Number = 4.0,
+        steepness: Number = 2.0,
         epsilon: float = 1e-6,
         max_iterations: int = 1000,
         affine: tuple[Tensor, Tensor] | None = None,

@@ -189,7 +189,7 @@ def test_c0_gradient_is_the_one_from_the_left() -> None:
 @pytest.mark.parametrize("smoothness", ["hard", "c0", "cinf"])
 def test_endless_program_ends_at_its_bound(smoothness: str) -> None:
     """It says so where it did not halt, and only there."""
-    result = COUNT_UP({"x1": torch.tensor([0.0, 5.0])}, smoothness, max_iterations=30)
+    result = COUNT_UP({"x1": torch.tensor([0.0, 5.0])}, smoothness, steepness=4.0, max_iterations=30)
     assert not result.halted
     assert result.iterations.tolist() == [0, 30]
     assert result.remaining[0] == 0
