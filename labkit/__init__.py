@@ -19,7 +19,7 @@ from labkit.geometry import (
     torus,
     voxel_iou,
 )
-from labkit.render import AlgoNet, Hard, Rendering, probe, rasterize, render
+from labkit.render import DIBR, N3MR, AlgoNet, GenDR, Hard, Rendering, SoftRas, probe, rasterize, render
 from labkit.scene import (
     Ambient,
     BlinnPhong,
@@ -29,16 +29,21 @@ from labkit.scene import (
     Lambert,
     Phong,
     Point,
+    SphericalHarmonics,
     shade,
 )
+from labkit.smooth import WhileProgram, smooth_function, soft_sort
 
 __all__ = [
+    "DIBR",
+    "N3MR",
     "AlgoNet",
     "Ambient",
     "BlinnPhong",
     "Camera",
     "CookTorrance",
     "Directional",
+    "GenDR",
     "Hard",
     "LabError",
     "Lambert",
@@ -46,7 +51,10 @@ __all__ = [
     "Phong",
     "Point",
     "Rendering",
+    "SoftRas",
+    "SphericalHarmonics",
     "VoxelGrid",
+    "WhileProgram",
     "bathtub",
     "chair",
     "chamfer",
@@ -61,6 +69,8 @@ __all__ = [
     "render",
     "save_mesh",
     "shade",
+    "smooth_function",
+    "soft_sort",
     "torus",
     "voxel_iou",
 ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import need
 
+from labkit import icosphere, save_mesh
 from labkit.cli import bench as bench_raster
-from labkit.cli import bench_fractals, bench_sorting, main
+from labkit.cli import bench_fractals, bench_renderers, bench_sorting, main
 from labkit.cli.bench_sorting import CURES, Contender, accuracy, rows
 
 ROW = re.compile(
@@ -24,14 +27,19 @@ def measured(lines: Iterator[str]) -> list[dict[str, str]]:
     return [found.groupdict() for found in map(ROW.fullmatch, lines) if found]
 
 
-@pytest.mark.parametrize("name", ["all", "raster", "sorting", "fractals"])
+@pytest.mark.parametrize("name", ["all", "raster", "renderers", "sorting", "fractals"])
 def test_only_chooses_the_tables(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each table by its name, in one order, with --quick handed on."""
-    tables = {"raster": bench_raster, "sorting": bench_sorting, "fractals": bench_fractals}
+    tables = {
+        "raster": bench_raster,
+        "renderers": bench_renderers,
+        "sorting": bench_sorting,
+        "fractals": bench_fractals,
+    }
     for table, module in tables.items():
-        monkeypatch.setattr(module, "rows", lambda quick, table=table: iter([f"{table} {quick}"]))
+        monkeypatch.setattr(module, "rows", lambda quick, mesh=None, table=table: iter([f"{table} {quick}"]))
     assert main(["bench", "--quick", "--only", name]) == 0
     wanted = [f"{table} True" for table in tables if name in ("all", table)]
     assert capsys.readouterr().out.splitlines() == wanted
@@ -100,3 +108,22 @@ def test_accuracy_by_hand() -> None:
         "off", lambda x: (torch.tensor([[0.0, 5.0, 4.0]]),), lambda x: torch.tensor([[3.1, 0.9, 2.0]])
     )
     assert accuracy(contender, values) == pytest.approx((0.5, 1 / 3))
+
+
+def test_a_row_of_each_rasterizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every rasterizer is timed with its reference, and two of them on the user's own mesh."""
+    need("numba", importlib.util.find_spec("numba") is not None, 'pip install "labkit[fast]"')
+    monkeypatch.setattr(bench_renderers, "REPEATS", 1)
+    monkeypatch.setattr(bench_renderers, "COUNTS", (20,))
+    monkeypatch.setattr(bench_renderers, "SIDE", 16)
+    monkeypatch.setattr(bench_renderers, "LARGE_SIDE", 24)
+    path = tmp_path / "ball.obj"
+    save_mesh(icosphere(0), path)
+    found = list(bench_renderers.rows(quick=True, mesh=path))[3:]
+    assert [line.split("|")[0].split(maxsplit=2)[2].strip() for line in found] == [
+        *bench_renderers.RASTERIZERS,
+        *(f"{name}, {path.name}" for name in bench_renderers.LARGE),
+    ]
+    assert all(
+        0 < float(forward) <= float(both) for line in found for forward, both in [re.findall(r"([\d.]+) ms", line)]
+    )

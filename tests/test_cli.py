@@ -94,6 +94,7 @@ def test_every_option_changes_the_picture(tmp_path: Path) -> None:
         [*cook, "--metallic", "1"],
         [*cook, "--reflectance", "0.5"],
         ["--shading", "gouraud"],
+        ["--rasterizer", "hard", "--shading", "phong"],
         ["--azimuth", "100"],
         ["--elevation", "-30"],
         ["--distance", "4"],

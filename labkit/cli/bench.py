@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from pathlib import Path
 from statistics import median
 from typing import Literal
 
@@ -39,16 +41,23 @@ class Bench:
     """Where the kernels run; cpu is the only one so far."""
     quick: bool = False
     """Small sizes only: less than a minute instead of many."""
-    only: Literal["all", "raster", "sorting", "fractals"] = "all"
-    """The table to print: the rasterizer against its reference, soft sorting, or fractals."""
+    only: Literal["all", "raster", "renderers", "sorting", "fractals"] = "all"
+    """The table to print: AlgoNet in many settings, all rasterizers, soft sorting, or fractals."""
+    mesh: Path | None = None
+    """A mesh file on which two rasterizers are also timed at 1,024 pixels."""
 
     def run(self) -> int:
         """Print the rows as they are measured; return 0."""
-        from labkit.cli import bench_fractals, bench_sorting  # they use the clock of this file
+        from labkit.cli import bench_fractals, bench_renderers, bench_sorting  # they use the clock of this file
 
         if self.device != "cpu":
             raise BackendError("device", repr(self.device), "'cpu', the only device with a streaming kernel so far")
-        tables = {"raster": rows, "sorting": bench_sorting.rows, "fractals": bench_fractals.rows}
+        tables: dict[str, Callable[[bool], Iterator[str]]] = {
+            "raster": rows,
+            "renderers": partial(bench_renderers.rows, mesh=self.mesh),
+            "sorting": bench_sorting.rows,
+            "fractals": bench_fractals.rows,
+        }
         for line in chain.from_iterable(tables[name](self.quick) for name in tables if self.only in ("all", name)):
             print(line, flush=True)
         return 0

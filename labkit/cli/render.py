@@ -70,8 +70,8 @@ class Render:
     """Of cook-torrance: in [0, 1]."""
     reflectance: Number = None
     """Of cook-torrance: mirror reflectance at normal incidence, in [0, 1]."""
-    shading: Literal["flat", "gouraud"] = "flat"
-    """Light each face once, or its corners and interpolate."""
+    shading: Literal["flat", "gouraud", "phong"] = "flat"
+    """Light each face once, or its corners and interpolate, or (hard only) each pixel, with the texture in full."""
     azimuth: float = 30.0
     """Degrees around the y axis; 0 looks from +z, 90 from +x."""
     elevation: float = 20.0

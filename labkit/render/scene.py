@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from kornia.geometry.transform import remap
 from torch import Tensor
+from torch.nn.functional import pad
 
 from labkit.errors import DomainError, DTypeError, check_device, check_size, check_tensor
 from labkit.geometry import Mesh
 from labkit.render.clip import HIDDEN_DEPTH, clip_near
+from labkit.render.deferred import shade_pixels
 from labkit.render.raster.algonet import AlgoNet
-from labkit.render.raster.op import Backend, Rasterizer, over, rasterize
-from labkit.scene import Ambient, Camera, Directional, Lambert, Material, Point, shade
+from labkit.render.raster.layers import Layers
+from labkit.render.raster.op import Backend, Rasterizer, rasterize
+from labkit.scene import Ambient, Camera, Directional, Lambert, Light, Material, sample_texture, shade
+from labkit.scene.textures import Wrap
 
-Light = Ambient | Directional | Point
+Shading = Literal["flat", "gouraud", "phong"]
 GREY = 0.8  # albedo of a mesh that brings no colours
 FAR_AWAY = 1e4  # world units to where an orthographic camera's eye is taken to be for highlights
 
@@ -28,7 +31,8 @@ class Triangles:
 
     Attributes:
         triangles: (B, F, 3, 3) NDC x, y and view depth; hidden faces have a depth below zero.
-        attributes: (B, F, 3, 7) colour, world normal and view depth at the corners.
+        attributes: (B, F, 3, 7) colour, world normal and view depth at the corners. For "phong" (B, F, 3, 10) albedo
+            (or u, v and 0 where the texture gives it), world normal, view depth and world position.
         face: (B, F) index of the mesh face that each triangle shows (faces cut at the near plane come in pieces).
     """
 
@@ -44,8 +48,8 @@ class Rendering:
     Attributes:
         color: (B, 3, H, W) over the background; may exceed 1 where lights add up.
         alpha: (B, 1, H, W) the soft silhouette in [0, 1].
-        normal: (B, 3, H, W) world normals times alpha, or None.
-        depth: (B, 1, H, W) view depth times alpha, or None.
+        normal: (B, 3, H, W) world normals, weighted as the colours of the faces are, or None.
+        depth: (B, 1, H, W) view depth, weighted likewise, or None.
     """
 
     color: Tensor
@@ -62,16 +66,17 @@ def render(
     material: Material | None = None,
     lights: Sequence[Light] | None = None,
     background: Tensor | None = None,
-    shading: Literal["flat", "gouraud"] = "flat",
+    shading: Shading = "flat",
     smooth: bool = False,
     layers: bool = False,
     backend: Backend = "auto",
+    wrap: Wrap = "repeat",
 ) -> Rendering:
-    """Render a mesh; differentiable in vertices, colours, texture, camera, material, lights and rasterizer.
+    """Render a mesh; differentiable in vertices, colours, texture, uv, camera, material, lights and rasterizer.
 
     Args:
-        mesh: vertices (V, 3) or (B, V, 3). Its colours, else its texture sampled at the vertices, else grey 0.8,
-            are the albedo.
+        mesh: vertices (V, 3) or (B, V, 3). Its colours, else its texture (sampled at each pixel if ``shading`` is
+            "phong", else at the vertices), else grey 0.8, are the albedo.
         camera: one camera, or a batch of B. Faces are cut at its near plane (`labkit.render.clip`).
         size: (H, W) in pixels.
         rasterizer: `AlgoNet()` if None.
@@ -79,35 +84,54 @@ def render(
         lights: ambient 0.3 and a white directional light of 0.7 from the upper right front if None.
         background: (3,) or (B, 3, H, W); black if None.
         shading: "flat" lights each face once, at its centroid, with its face normal (as AlgoNet's paper); "gouraud"
-            lights the vertices with vertex normals, which rasterizers that interpolate then blend.
+            lights the vertices with vertex normals, which rasterizers that interpolate then blend; "phong" interpolates
+            albedo or uv, vertex normals and positions, and lights each pixel (as DIB-R's paper). It needs a rasterizer
+            that is `deferrable`: `Hard`, `DIBR`, and `SoftRas` with hard colours. Where many faces share a pixel there
+            is no one point to light, and the surrogate gradient of `N3MR` compares finished colours.
         smooth: use the shading form without kinks, so that with `AlgoNet` the whole picture is C-infinity (except
             where a face meets the near plane).
         layers: also return normals and depth, from the same pass.
         backend: see `labkit.rasterize`.
+        wrap: what lies outside the texture, see `labkit.scene.sample_texture`.
 
     Faces of which two corners coincide have no area in space and are not drawn.
 
     Raises:
         LabError: as its subclasses say, for a mesh, camera or setting that is not valid.
     """
-    scene = triangulate(mesh, camera, size, material, lights, shading, smooth)
-    channels = 7 if layers else 3
+    rasterizer = AlgoNet() if rasterizer is None else rasterizer
+    deferred = shading == "phong"
+    if deferred and not rasterizer.deferrable:
+        raise DomainError(
+            "shading",
+            f"'phong' with {rasterizer}",
+            "'flat' or 'gouraud', or a rasterizer whose pixels each show one face: Hard, DIBR, SoftRas(color='hard')",
+        )
+    scene = triangulate(mesh, camera, size, material, lights, shading, smooth, wrap)
+    channels = 10 if deferred else 7 if layers else 3
     if background is not None:
         full = f"{len(scene.triangles)} 3 {size[0]} {size[1]}"
         check_tensor("background", background, full if isinstance(background, Tensor) and background.ndim > 1 else "3")
-    color, alpha = rasterize(
+        check_device(vertices=mesh.vertices, background=background)
+    behind = None if deferred else background
+    if behind is not None and layers:  # normals and depth have nothing behind them
+        behind = pad(behind, (0, 0) * (behind.ndim // 2) + (0, channels - 3))
+    found, alpha = rasterize(
         scene.triangles,
         scene.attributes[..., :channels],
         size,
-        AlgoNet() if rasterizer is None else rasterizer,
-        backend=backend,
-        perspective=camera.projection == "perspective",
+        rasterizer,
+        behind,
+        backend,
+        camera.projection == "perspective",
     )
-    picture, normal, depth = color[:, :3], color[:, 3:6], color[:, 6:]
-    if background is not None:
-        check_device(vertices=mesh.vertices, background=background)
-        picture = over(picture, alpha, background)
-    return Rendering(picture, alpha, normal, depth) if layers else Rendering(picture, alpha)
+    color, normal, depth = found[:, :3], found[:, 3:6], found[:, 6:7]
+    if deferred:
+        texture = mesh.texture if is_textured(mesh) else None
+        color = shade_pixels(found, texture, eye_of(camera), *_settings(material, lights, smooth), wrap)
+        if background is not None:
+            color = Layers(color, (depth == 0).to(color), alpha).over(background)
+    return Rendering(color, alpha, normal, depth) if layers else Rendering(color, alpha)
 
 
 def triangulate(
@@ -116,8 +140,9 @@ def triangulate(
     size: tuple[int, int] = (256, 256),
     material: Material | None = None,
     lights: Sequence[Light] | None = None,
-    shading: Literal["flat", "gouraud"] = "flat",
+    shading: Shading = "flat",
     smooth: bool = False,
+    wrap: Wrap = "repeat",
 ) -> Triangles:
     """The triangles and attributes that `render` rasterizes; arguments as there."""
     check_size("size", size)
@@ -125,30 +150,32 @@ def triangulate(
         raise DTypeError("mesh", type(mesh).__name__, "a labkit.Mesh")
     if not isinstance(camera, Camera):
         raise DTypeError("camera", type(camera).__name__, "a labkit.Camera")
-    if shading not in ("flat", "gouraud"):
-        raise DomainError("shading", shading, "'flat' or 'gouraud'")
+    if shading not in ("flat", "gouraud", "phong"):
+        raise DomainError("shading", shading, "'flat', 'gouraud' or 'phong'")
     mesh.validate()
     camera.validate()
     vertices = mesh.vertices if mesh.vertices.ndim == 3 else mesh.vertices[None]  # (B or 1, V, 3)
     in_camera = camera.to_camera(vertices)  # (B, V, 3)
     batch, faces = len(in_camera), mesh.faces
-    eye = camera.eye
-    if camera.projection == "orthographic":
-        eye = eye + FAR_AWAY * camera.rotation[..., 2, :]
-    settings = (material or Lambert(), default_lights() if lights is None else lights, smooth)
-    albedo = vertex_albedo(mesh)  # (V, 3)
+    eye, settings = eye_of(camera), _settings(material, lights, smooth)
+    points, albedo = vertices.expand(batch, -1, -1), vertex_albedo(mesh, wrap).expand(batch, -1, -1)  # (B, V, 3)
+    position: list[Tensor] = []
     if shading == "flat":
         normals = mesh.face_normals().expand(batch, -1, -1)  # (B, F, 3)
-        points = vertices[:, faces].mean(2).expand(batch, -1, -1)
-        color = shade(points, normals, eye, albedo[faces].mean(1).expand(batch, -1, -1), *settings)
+        color = shade(points[:, faces].mean(2), normals, eye, albedo[:, faces].mean(2), *settings)
         color, normals = (t[:, :, None].expand(-1, -1, 3, -1) for t in (color, normals))  # (B, F, 3, 3)
     else:
         found = mesh.vertex_normals() if mesh.normals is None else mesh.normals
         normals = found.expand(batch, -1, -1)  # (B, V, 3)
-        color = shade(vertices.expand(batch, -1, -1), normals, eye, albedo.expand(batch, -1, -1), *settings)
+        if shading == "gouraud":
+            color = shade(points, normals, eye, albedo, *settings)
+        else:
+            position = [points[:, faces]]
+            uv = mesh.uv if is_textured(mesh) else None
+            color = albedo if uv is None else pad(uv, (0, 1)).expand(batch, -1, -1)
         color, normals = color[:, faces], normals[:, faces]
     corners = in_camera[:, faces]  # (B, F, 3, 3)
-    attributes = torch.cat((color, normals, -corners[..., 2:]), dim=-1)  # (B, F, 3, 7)
+    attributes = torch.cat((color, normals, -corners[..., 2:], *position), dim=-1)  # (B, F, 3, 7 or 10)
     flat = (corners == corners.roll(1, 2)).all(-1).any(-1)  # (B, F) two corners coincide
     corners, attributes, hidden, face = clip_near(corners, attributes, camera.near)
     hidden = hidden | flat.gather(1, face)
@@ -156,19 +183,34 @@ def triangulate(
     return Triangles(torch.where(hidden[..., None, None], HIDDEN_DEPTH, triangles), attributes, face)
 
 
-def vertex_albedo(mesh: Mesh) -> Tensor:
-    """Base colours (V, 3): the vertices' own, else the texture at their uv (bilinear, repeating), else grey."""
+def eye_of(camera: Camera) -> Tensor:
+    """Position (3,) or (B, 3) from which surfaces are seen; far back for an orthographic camera's parallel rays."""
+    if camera.projection == "orthographic":
+        return camera.eye + FAR_AWAY * camera.rotation[..., 2, :]
+    return camera.eye
+
+
+def is_textured(mesh: Mesh) -> bool:
+    """Whether the albedo comes from the texture, which colours go before."""
+    return mesh.colors is None and mesh.texture is not None and mesh.uv is not None
+
+
+def vertex_albedo(mesh: Mesh, wrap: Wrap = "repeat") -> Tensor:
+    """Base colours (V, 3): the vertices' own, else the texture at their uv, else grey."""
     if mesh.colors is not None:
         return mesh.colors.to(mesh.vertices)
-    if mesh.texture is None or mesh.uv is None:
-        return mesh.vertices.new_full((mesh.vertices.shape[-2], 3), GREY)
-    height, width = mesh.texture.shape[-2:]
-    uv = mesh.uv - mesh.uv.floor()
-    x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5  # v points up, rows point down
-    found = remap(mesh.texture[None].to(uv), x[None, None], y[None, None], padding_mode="border", align_corners=True)
-    return found[0, :, 0].T.to(mesh.vertices)
+    if mesh.texture is not None and mesh.uv is not None:
+        return sample_texture(mesh.texture, mesh.uv, wrap).to(mesh.vertices)
+    return mesh.vertices.new_full((mesh.vertices.shape[-2], 3), GREY)
 
 
 def default_lights() -> list[Light]:
     """Ambient 0.3 and a white directional light of 0.7 from the upper right front."""
     return [Ambient(0.3), Directional((0.5, 0.7, 0.6), 0.7)]
+
+
+def _settings(
+    material: Material | None, lights: Sequence[Light] | None, smooth: bool
+) -> tuple[Material, Sequence[Light], bool]:
+    """The last arguments of `shade`, defaults filled in."""
+    return material or Lambert(), default_lights() if lights is None else lights, smooth

@@ -11,6 +11,7 @@ from kornia.geometry.conversions import quaternion_to_rotation_matrix
 from torch import Tensor
 
 from labkit.errors import DomainError, DTypeError, ShapeError, check_device, check_positive, check_tensor
+from labkit.scene.poses import check_rotation, rotation_from_6d, rotation_from_quaternion
 from labkit.scene.vectors import check_between
 
 PROJECTIONS = ("perspective", "orthographic")
@@ -33,7 +34,7 @@ class Camera:
         half_height: half the extent of the shorter image side in world units, greater than 0, a number or () or
             (B,). Used by the orthographic projection only.
 
-    The constructor stores what it is given; `look_at` and `orbit` validate, and `validate` does so at any time.
+    The constructor stores what it is given; `look_at`, `orbit` and `posed` validate, and `validate` does so any time.
     """
 
     rotation: Tensor
@@ -123,6 +124,39 @@ class Camera:
         ahead = torch.stack([torch.zeros_like(distance), torch.zeros_like(distance), distance], -1)
         return cls(rotation, -(rotation @ target[..., None])[..., 0] - ahead, **fields).validate()
 
+    @classmethod
+    def posed(
+        cls,
+        orientation: Tensor,
+        *,
+        eye: Tensor | Sequence[float] | None = None,
+        translation: Tensor | Sequence[float] | None = None,
+        **fields: Any,
+    ) -> Camera:
+        """Return the camera turned by a quaternion or by six numbers: no pole, so a pose can be fitted freely.
+
+        Args:
+            orientation: the rotation from world to camera, (4,) or (B, 4) as a quaternion w, x, y, z of any length but
+                0, or (6,) or (B, 6) as in `rotation_from_6d`.
+            eye: where the camera stands in the world, (3,) or (B, 3); give this or ``translation``.
+            translation: as in `Camera`, (3,) or (B, 3).
+            **fields: ``fov``, ``projection``, ``near``, ``half_height`` as in `Camera`.
+
+        Raises:
+            DomainError: NaN, infinity, an orientation of length 0 or with parallel columns, or a field out of range.
+            ShapeError, DTypeError, DeviceError: as the names say; DTypeError also for ``eye`` with ``translation``.
+        """
+        check_tensor("orientation", orientation, "... n")
+        if orientation.shape[-1] not in (4, 6):
+            raise ShapeError("orientation", tuple(orientation.shape), "(4,) or (B, 4), a quaternion, or (6,) or (B, 6)")
+        if (eye is None) == (translation is None):
+            raise DTypeError("eye, translation", "both" if translation is not None else "neither", "one of the two")
+        place = {"translation": (translation, 3)} if eye is None else {"eye": (eye, 3)}
+        orientation, point = _gather(fields, orientation=(orientation, orientation.shape[-1]), **place)
+        turned = rotation_from_quaternion if orientation.shape[-1] == 4 else rotation_from_6d
+        rotation = turned(orientation)
+        return cls(rotation, point if eye is None else -(rotation @ point[..., None])[..., 0], **fields).validate()
+
     def validate(self) -> Camera:
         """Return the camera itself if every field is as `Camera` says.
 
@@ -132,7 +166,7 @@ class Camera:
             ShapeError, DTypeError, DeviceError: as the names say.
         """
         batch = [] if isinstance(self.rotation, Tensor) and self.rotation.ndim == 2 else ["B"]
-        rotation = check_tensor("rotation", self.rotation, " ".join([*batch, "3", "3"]))
+        rotation = check_rotation("rotation", self.rotation, " ".join([*batch, "3", "3"]))
         if batch:
             batch = [str(len(rotation))]
         check_tensor("translation", self.translation, " ".join([*batch, "3"]))
@@ -148,22 +182,21 @@ class Camera:
             if value.ndim:
                 check_tensor(name, value, " ".join(batch))
         check_device(rotation=rotation, translation=self.translation, **numbers)
-        determinant = torch.linalg.det(rotation.detach())
-        identity = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
-        skew = (rotation.detach() @ rotation.detach().mT - identity).abs().amax((-2, -1))
-        bad = (skew > 1e-4) | (determinant < 0)
-        if bool(bad.any()):
-            raise DomainError(
-                "rotation",
-                f"a matrix with determinant {determinant[bad][0].item():.6g}",
-                "an orthonormal matrix with determinant 1",
-            )
         return self
 
     @property
     def eye(self) -> Tensor:
         """Position of the eye in the world, (3,) or (B, 3)."""
         return -(self.rotation.mT @ self.translation[..., None])[..., 0]
+
+    def half_extent(self, like: Tensor) -> Tensor:
+        """Return half of the shorter image side, () or (B,), in ``like``'s dtype, on its device.
+
+        Perspective: ``tan(fov / 2)``, its length at view distance 1; orthographic: ``half_height``, world units.
+        """
+        if self.projection == "perspective":
+            return (torch.deg2rad(_scalar(self.fov, like)) / 2).tan()
+        return _scalar(self.half_height, like)
 
     def to(self, *args: Any, **kwargs: Any) -> Camera:
         """Return the camera with every tensor moved by ``Tensor.to(*args, **kwargs)``: a device, a dtype or both."""
@@ -215,11 +248,9 @@ class Camera:
         """
         check_tensor("camera_points", camera_points, "... 3", finite=False)
         depth = -camera_points[..., 2]
+        extent = _broadcast(self.half_extent(camera_points), depth).expand_as(depth)
         if self.projection == "perspective":
-            half_angle = torch.deg2rad(_scalar(self.fov, camera_points)) / 2
-            extent = _broadcast(half_angle.tan(), depth) * depth.clamp_min(self.near)
-        else:
-            extent = _broadcast(_scalar(self.half_height, camera_points), depth).expand_as(depth)
+            extent = extent * depth.clamp_min(self.near)
         return torch.cat([camera_points[..., :2] / extent[..., None], depth[..., None]], -1)
 
     def project(self, points: Tensor) -> Tensor:

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from labkit.errors import DTypeError, ShapeError, check_device, check_positive, check_tensor
+from labkit.scene.harmonics import SphericalHarmonics
 from labkit.scene.lights import Ambient, Directional, Point
 from labkit.scene.materials import Material
 from labkit.scene.vectors import dot, spread, unit
+
+Light = Ambient | Directional | Point | SphericalHarmonics
 
 
 def shade(
@@ -19,7 +22,7 @@ def shade(
     eye: Tensor,
     albedo: Tensor,
     material: Material,
-    lights: Sequence[Ambient | Directional | Point],
+    lights: Sequence[Light],
     smooth: bool = False,
     *,
     two_sided: bool = False,
@@ -27,13 +30,19 @@ def shade(
 ) -> Tensor:
     """Return the colours of surface points: the sum over the lights of reflected radiance.
 
-    ``sum_k radiance_k * material.reflect(n, l_k, v, albedo) + albedo * ambient``, with n the unit normal, l_k the unit
-    vector to light k and v the unit vector to the eye. The colours may exceed 1. Nothing casts a shadow.
+    ``sum_k radiance_k * material.reflect(n, l_k, v, albedo) + albedo * (ambient + irradiance(n))``, with n the unit
+    normal, l_k the unit vector to light k, v the unit vector to the eye and the irradiance that of
+    `SphericalHarmonics`. The colours may exceed 1. Nothing casts a shadow.
+
+    DIB-R's models (Chen et al. 2019, equations 7 to 11), I = I_l I_c + I_s with the mesh colour I_c: `Phong` (specular
+    k_s, shininess alpha) or `Lambert` under one ``Directional(L)`` of colour 1 and nothing else, and
+    ``SphericalHarmonics(w, compat="dibr")`` alone. The constant k_d multiplies I_c and so belongs to the albedo. Here
+    cosines below zero count as zero. Any sum of lights, coloured and ambient ones among them, is the full form.
 
     Args:
         points: world coordinates, (..., 3).
-        normals: world, (..., 3), any length; a zero normal receives ambient light only (and, with ``smooth``, the
-            small light of a surface edge-on).
+        normals: world, (..., 3), any length; a zero normal receives ambient light only (that of band 0 included and,
+            with ``smooth``, the small light of a surface edge-on).
         eye: world position of the eye, (3,), or (B, 3) with points (B, ..., 3).
         albedo: base colour, (..., 3), usually in [0, 1].
         material: how light is reflected, see `labkit.scene.materials`.
@@ -62,8 +71,9 @@ def shade(
     if not isinstance(lights, Sequence):
         raise DTypeError("lights", type(lights).__name__, "a list of lights")
     for light in lights:
-        if not isinstance(light, Ambient | Directional | Point):
-            raise DTypeError("lights", type(light).__name__, "Ambient, Directional or Point lights")
+        if not isinstance(light, Light):
+            expected = "Ambient, Directional, Point or SphericalHarmonics lights"
+            raise DTypeError("lights", type(light).__name__, expected)
     try:
         shape = torch.broadcast_shapes(points.shape, normals.shape, albedo.shape)
     except RuntimeError as error:
@@ -71,7 +81,7 @@ def shade(
         raise ShapeError("points, normals, albedo", sizes, "shapes that broadcast") from error
     points, albedo = points.expand(shape), albedo.to(points.dtype).expand(shape)
     to_eye = unit(spread("eye", eye, points) - points)
-    normal = unit(normals.to(points.dtype))
+    normal = unit(normals.to(points.dtype)).expand(shape)
     if two_sided:
         facing = dot(normal, to_eye)
         normal = normal * (torch.tanh(sharpness * facing) if smooth else torch.where(facing < 0, -1.0, 1.0))
@@ -79,6 +89,8 @@ def shade(
     for light in lights:
         if isinstance(light, Ambient):
             colour = colour + albedo * light.radiance(points)
+        elif isinstance(light, SphericalHarmonics):
+            colour = colour + albedo * light.irradiance(normal)
         else:
             to_light, radiance = light.at(points)
             reflected = material.reflect(normal, to_light, to_eye, albedo, sharpness if smooth else None)

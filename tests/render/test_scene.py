@@ -123,8 +123,8 @@ def test_where_albedo_comes_from() -> None:
     at_vertices = texture[:, [1, 1, 0, 0], [0, 1, 1, 0]].T  # (4, 3) the texel of each corner
     colors = torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
-    def corners(mesh: Mesh) -> Tensor:
-        scene = triangulate(mesh, front(), SIZE, lights=WHITE, shading="gouraud")
+    def corners(mesh: Mesh, **options: str) -> Tensor:
+        scene = triangulate(mesh, front(), SIZE, lights=WHITE, shading="gouraud", **options)
         return scene.attributes[0, ..., :3]
 
     faces = square().faces
@@ -135,7 +135,8 @@ def test_where_albedo_comes_from() -> None:
     middle = square(uv=torch.full((4, 2), 0.5, dtype=torch.float64), texture=texture)
     torch.testing.assert_close(corners(middle)[0, 0], texture.mean((1, 2)))  # bilinear
     edge = square(uv=torch.tensor([[0.0, 0.75]] * 4, dtype=torch.float64), texture=texture)
-    torch.testing.assert_close(corners(edge)[0, 0], texture[:, 0, 0])  # at the border of the picture: its texel
+    torch.testing.assert_close(corners(edge, wrap="clamp")[0, 0], texture[:, 0, 0])  # at the border: its texel
+    torch.testing.assert_close(corners(edge)[0, 0], texture[:, 0].mean(1))  # between the first column and the last
 
 
 def test_flat_and_gouraud() -> None:
@@ -278,7 +279,7 @@ def test_real_meshes(shared_mesh: Callable[[str], Path], name: str) -> None:
         ({"mesh": "spot.obj"}, DTypeError, r"mesh: got str, expected a labkit.Mesh"),
         ({"camera": None}, DTypeError, r"camera: got NoneType, expected a labkit.Camera"),
         ({"size": (0, 4)}, DomainError, "size"),
-        ({"shading": "toon"}, DomainError, r"shading: got toon, expected 'flat' or 'gouraud'"),
+        ({"shading": "toon"}, DomainError, r"shading: got toon, expected 'flat', 'gouraud' or 'phong'"),
         ({"background": torch.zeros(4)}, ShapeError, r"background: got \(4,\), expected shape \(3\)"),
         ({"background": torch.zeros(1, 3, 4, 4)}, ShapeError, "background"),
         ({"background": torch.tensor([0.0, torch.nan, 0.0])}, DomainError, r"background: got nan at index \(1,\)"),

@@ -45,6 +45,20 @@ def test_the_eye_decides_the_highlight() -> None:
     torch.testing.assert_close(straight, torch.full((3,), 0.5 * 2**-5, dtype=D), **FLOAT64)
 
 
+def test_phong_as_in_dib_r_and_in_full() -> None:
+    """Equation 9, I_c k_d (L.N) + k_s (R.V)^alpha; in full each light has a colour, and ambient light is added."""
+    sun, eye = torch.tensor([0.6, 0.0, 0.8], dtype=D), torch.tensor([0.0, 3.0, 4.0], dtype=D)
+    k_d, k_s, alpha = 0.7, 0.5, 3.0
+    paper = k_d * ALBEDO * 0.8 + k_s * 0.64**3  # R = (-0.6, 0, 0.8) and V = (0, 0.6, 0.8)
+    made = shade(ORIGIN, UP, eye, k_d * ALBEDO, Phong(k_s, alpha), [Directional(sun)])
+    torch.testing.assert_close(made, paper, **FLOAT64)
+    lambert = shade(ORIGIN, UP, eye, k_d * ALBEDO, Lambert(), [Directional(sun)])
+    torch.testing.assert_close(lambert, k_d * ALBEDO * 0.8, **FLOAT64)
+    red, grey = torch.tensor([2.0, 0.5, 0.0], dtype=D), torch.tensor([0.1, 0.2, 0.3], dtype=D)
+    full = shade(ORIGIN, UP, eye, k_d * ALBEDO, Phong(k_s, alpha), [Ambient(grey), Directional(sun, red)])
+    torch.testing.assert_close(full, k_d * ALBEDO * grey + red * paper, **FLOAT64)
+
+
 def test_two_sided_turns_the_normal_to_the_eye() -> None:
     lights = [Directional((0.0, 1.0, 1.0))]
     front = shade(ORIGIN, UP, EYE, ALBEDO, Phong(), lights)

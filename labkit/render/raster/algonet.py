@@ -18,6 +18,7 @@ from labkit.render.raster.faces import (
     in_front,
     log_presence,
 )
+from labkit.render.raster.layers import Layers
 from labkit.render.raster.pixels import pixel_pitch
 
 NEEDLE = 1e-3  # area over squared edge lengths below which interpolation across a face fades to its mean
@@ -54,6 +55,7 @@ class AlgoNet:
     depth: Literal["mean", "pixel"] = "mean"
     color: Literal["flat", "barycentric"] = "flat"
     sliver_fade: float = 0.0
+    deferrable = False
 
     def __post_init__(self) -> None:
         check_positive("steepness", self.steepness, "per NDC unit")
@@ -112,16 +114,17 @@ class AlgoNet:
             logit_slope=slope if self.depth == "pixel" else torch.zeros_like(slope),
         )
 
-    def reference(
-        self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Mean attribute (B, C, H, W) and alpha (B, 1, H, W) by dense torch."""
-        return reference.rasterize(self.prepare(triangles, attributes, perspective), size)
+    def reference(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+        """The layers by dense torch."""
+        return _layers(*reference.rasterize(self.prepare(triangles, attributes, perspective), size))
 
-    def kernel(
-        self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-    ) -> tuple[Tensor, Tensor]:
+    def kernel(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
         """The same by the streaming CPU kernel; faces are prepared in float64, pixels run in float32."""
         from labkit.render.raster import stream
 
-        return stream.rasterize(self.prepare(triangles.double(), attributes.double(), perspective), size)
+        return _layers(*stream.rasterize(self.prepare(triangles.double(), attributes.double(), perspective), size))
+
+
+def _layers(mean: Tensor, alpha: Tensor) -> Layers:
+    """From the mean attribute (B, C, H, W) of the faces and alpha (B, 1, H, W)."""
+    return Layers(alpha * mean, 1 - alpha, alpha)

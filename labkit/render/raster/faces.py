@@ -82,6 +82,8 @@ def barycentric_functions(edges: Tensor, damping: float = 0.0) -> Tensor:
         (..., 3, 3); without damping they sum to 1 where there is an area.
     """
     area = edges[..., 2].sum(-1)[..., None, None]  # (..., 1, 1) twice the signed area: sum of the determinants
+    if not damping:  # where there is no area the coordinates are 0, and their slope, 1 / AREA_GUARD^2, says nothing
+        area = torch.where(area == 0, 0.0, area)
     size = edge_lengths(edges).square().sum(-1)[..., None, None]
     return edges * area / (area.square() + (2 * damping * size).square() + AREA_GUARD**2)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from labkit.render.raster.faces import barycentric_functions, edge_functions, evaluate, in_front
+from labkit.render.raster.layers import Layers
 from labkit.render.raster.pixels import pixel_centers, to_image
 from labkit.render.raster.reference import pixel_chunks
 
@@ -23,38 +24,45 @@ class Hard:
     A face without area contains no pixel. Among faces of equal depth the one with the lowest index is seen.
     """
 
+    deferrable = True
+
     def edge_width_px(self, size: tuple[int, int]) -> float:
         """Width of the edge in pixels of an (H, W) image: zero."""
         return 0.0
 
-    def reference(
-        self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Seen attribute (B, C, H, W) and alpha (B, 1, H, W), finding faces by dense torch."""
-        edges, nearness, candidates = _candidates(triangles, perspective)
-        pixels = pixel_centers(size, edges.dtype, edges.device)
-        parts = []
-        for chunk in pixel_chunks(pixels, max(1, candidates.numel())):
-            if not candidates.shape[1]:
-                parts.append(torch.full((len(edges), len(chunk)), -1, device=edges.device))
-                continue
-            signed = evaluate(edges, chunk)  # (B, P, F, 3)
-            inside = ((signed >= 0).all(-1) | (signed <= 0).all(-1)) & candidates[:, None]  # (B, P, F)
-            near = evaluate(nearness[:, :, None], chunk).squeeze(-1)  # (B, P, F)
-            best, seen = near.masked_fill(~inside, -torch.inf).max(dim=-1)
-            parts.append(seen.masked_fill(best == -torch.inf, -1))
-        return _picture(torch.cat(parts, dim=1), pixels.to(triangles), triangles, attributes, size, perspective)
+    def reference(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+        """The layers, finding faces by dense torch."""
+        seen = seen_by_reference(triangles, size, perspective)
+        return picture(seen, triangles, attributes, size, perspective)
 
-    def kernel(
-        self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-    ) -> tuple[Tensor, Tensor]:
+    def kernel(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
         """The same, finding faces by the CPU kernel; exactly the same faces as the reference finds."""
-        from labkit.render.raster.kernel_cpu_hard import nearest_faces
+        seen = seen_by_kernel(triangles, size, perspective)
+        return picture(seen, triangles, attributes, size, perspective)
 
-        edges, nearness, candidates = _candidates(triangles, perspective)
-        pixels = pixel_centers(size, triangles.dtype, triangles.device)
-        seen = nearest_faces(edges, nearness, candidates, size)
-        return _picture(seen, pixels, triangles, attributes, size, perspective)
+
+def seen_by_reference(triangles: Tensor, size: tuple[int, int], perspective: bool) -> Tensor:
+    """Index (B, H * W) of the face that each pixel sees, -1 for none, by dense torch."""
+    edges, nearness, candidates = _candidates(triangles, perspective)
+    pixels = pixel_centers(size, edges.dtype, edges.device)
+    parts = []
+    for chunk in pixel_chunks(pixels, max(1, candidates.numel())):
+        if not candidates.shape[1]:
+            parts.append(torch.full((len(edges), len(chunk)), -1, device=edges.device))
+            continue
+        signed = evaluate(edges, chunk)  # (B, P, F, 3)
+        inside = ((signed >= 0).all(-1) | (signed <= 0).all(-1)) & candidates[:, None]  # (B, P, F)
+        near = evaluate(nearness[:, :, None], chunk).squeeze(-1)  # (B, P, F)
+        best, seen = near.masked_fill(~inside, -torch.inf).max(dim=-1)
+        parts.append(seen.masked_fill(best == -torch.inf, -1))
+    return torch.cat(parts, dim=1)
+
+
+def seen_by_kernel(triangles: Tensor, size: tuple[int, int], perspective: bool) -> Tensor:
+    """The same by the CPU kernel."""
+    from labkit.render.raster.kernel_cpu_hard import nearest_faces
+
+    return nearest_faces(*_candidates(triangles, perspective), size)
 
 
 def _candidates(triangles: Tensor, perspective: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,10 +78,9 @@ def _candidates(triangles: Tensor, perspective: bool) -> tuple[Tensor, Tensor, T
     return edges, nearness, candidates
 
 
-def _picture(
-    seen: Tensor, pixels: Tensor, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-) -> tuple[Tensor, Tensor]:
-    """Interpolate the attributes of the ``seen`` faces (B, P), -1 for none; differentiable."""
+def picture(seen: Tensor, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+    """Interpolate the attributes of the ``seen`` faces (B, H * W), -1 for none; differentiable."""
+    pixels = pixel_centers(size, triangles.dtype, triangles.device)
     covered = seen >= 0
     if not triangles.shape[1]:
         mean = attributes.sum((1, 2))[:, None].expand(-1, len(pixels), -1)  # (B, P, C) zeros that keep the graph
@@ -88,4 +95,5 @@ def _picture(
             weight = weight / torch.where(covered[..., None], weight.sum(-1, keepdim=True), 1.0)
         mean = torch.einsum("bpk,bpkc->bpc", weight, attributes[rows, index])
         mean = torch.where(covered[..., None], mean, 0.0)
-    return to_image(mean, size), to_image(covered[..., None].to(mean), size)
+    alpha = to_image(covered[..., None].to(mean), size)
+    return Layers(to_image(mean, size), 1 - alpha, alpha)

@@ -12,6 +12,9 @@ from torch import Tensor
 from labkit.errors import BackendError, DomainError, ShapeError, check_device, check_size, check_tensor
 from labkit.render.raster.algonet import AlgoNet
 from labkit.render.raster.hard import Hard
+from labkit.render.raster.layers import Layers
+from labkit.render.raster.n3mr import N3MR
+from labkit.render.raster.softras import SoftRas
 
 Backend = Literal["auto", "reference", "kernel"]
 
@@ -19,20 +22,21 @@ Backend = Literal["auto", "reference", "kernel"]
 class Rasterizer(Protocol):
     """What `rasterize` asks of a rasterizer: one picture, two executions, and the width of its edges."""
 
-    def reference(
-        self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Mean attribute (B, C, H, W) and alpha (B, 1, H, W) by dense torch, in the dtype of the triangles."""
+    def reference(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+        """Color, the background's share, and alpha by dense torch, in the dtype of the triangles."""
         ...
 
-    def kernel(
-        self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
-    ) -> tuple[Tensor, Tensor]:
+    def kernel(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
         """The same by the fast kernel, in float32."""
         ...
 
     def edge_width_px(self, size: tuple[int, int]) -> float:
         """Width of the soft edge in pixels."""
+        ...
+
+    @property
+    def deferrable(self) -> bool:
+        """Whether pixels may be shaded after the interpolation, because each shows one face."""
         ...
 
 
@@ -47,14 +51,16 @@ def rasterize(
 ) -> tuple[Tensor, Tensor]:
     """Rasterize triangles; differentiable in every tensor, the rasterizer's own parameters included.
 
-    The picture is alpha * (mean attribute of the faces at the pixel) + (1 - alpha) * background.
+    The picture is what the faces contribute plus the background times its share, which is 1 - alpha unless the
+    rasterizer says otherwise.
 
     Args:
         triangles: (B, F, 3, 3) NDC x, y and view depth of each corner. A face with a corner at a depth of zero or
             less contributes nothing (`labkit.render` clips such faces first); zero faces give the background.
         attributes: (B, F, 3, C) values at the corners, C >= 1.
         size: (H, W) in pixels; the shorter side spans [-1, 1], row 0 is on top.
-        rasterizer: `AlgoNet` or `Hard` (the default).
+        rasterizer: `Hard` (the default), `AlgoNet`, `SoftRas`, `GenDR`, `DIBR` or `N3MR`, whose gradient of the corners
+            is a surrogate.
         background: (C,) or (B, C, H, W); zeros if None.
         backend: "reference" is dense torch, the specification, in the dtype of the input; "kernel" the fast kernel,
             for float32 on the CPU; "auto" takes the kernel for float32 on the CPU and the reference otherwise.
@@ -83,18 +89,9 @@ def rasterize(
         if background.shape not in ((channels,), full):
             raise ShapeError("background", tuple(background.shape), f"({channels},) or {full}")
     check_device(triangles=triangles, attributes=attributes, background=background)
-    if _wants_kernel(backend, triangles):
-        mean, alpha = rasterizer.kernel(triangles, attributes, size, perspective)
-    else:
-        mean, alpha = rasterizer.reference(triangles, attributes, size, perspective)
-    color = alpha * mean
-    return (color if background is None else over(color, alpha, background)), alpha
-
-
-def over(color: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
-    """Put a picture (B, C, H, W), already times its alpha (B, 1, H, W), over a background (C,) or (B, C, H, W)."""
-    behind = background[:, None, None] if background.ndim == 1 else background
-    return color + (1 - alpha) * behind.to(color)
+    run = rasterizer.kernel if _wants_kernel(backend, triangles) else rasterizer.reference
+    layers = run(triangles, attributes, size, perspective)
+    return (layers.color if background is None else layers.over(background)), layers.alpha
 
 
 def _wants_kernel(backend: Backend, triangles: Tensor) -> bool:
@@ -122,6 +119,6 @@ def warm_up() -> None:
         BackendError: numba is missing.
     """
     triangle = torch.tensor([[[[-0.5, -0.5, 1.0], [0.5, -0.5, 1.0], [0.0, 0.5, 1.0]]]], requires_grad=True)
-    for rasterizer in (AlgoNet(), Hard()):
+    for rasterizer in (AlgoNet(), Hard(), N3MR(), SoftRas()):
         color, alpha = rasterize(triangle, triangle, (8, 8), rasterizer, backend="kernel")
         (color.sum() + alpha.sum()).backward()
