@@ -18,7 +18,7 @@ from labkit.render.raster.algonet import AlgoNet
 from labkit.render.raster.layers import Layers
 from labkit.render.raster.op import Backend, Rasterizer, rasterize
 from labkit.scene import Ambient, Camera, Directional, Lambert, Light, Material, sample_texture, shade
-from labkit.scene.textures import Wrap
+from labkit.scene.textures import Texture, Wrap
 
 Shading = Literal["flat", "gouraud", "phong"]
 GREY = 0.8  # albedo of a mesh that brings no colours
@@ -32,7 +32,8 @@ class Triangles:
     Attributes:
         triangles: (B, F, 3, 3) NDC x, y and view depth; hidden faces have a depth below zero.
         attributes: (B, F, 3, 7) colour, world normal and view depth at the corners. For "phong" (B, F, 3, 10) albedo
-            (or u, v and 0 where the texture gives it), world normal, view depth and world position.
+            (or u, v and 0 where the texture gives it), world normal, view depth and world position. For a texture per
+            pixel and face (B, F, 3, 12) what multiplies the texture, world normal, view depth, what is added, u and v.
         face: (B, F) index of the mesh face that each triangle shows (faces cut at the near plane come in pieces).
     """
 
@@ -75,8 +76,9 @@ def render(
     """Render a mesh; differentiable in vertices, colours, texture, uv, camera, material, lights and rasterizer.
 
     Args:
-        mesh: vertices (V, 3) or (B, V, 3). Its colours, else its texture (sampled at each pixel if ``shading`` is
-            "phong", else at the vertices), else grey 0.8, are the albedo.
+        mesh: vertices (V, 3) or (B, V, 3). Its colours, else its texture, else grey 0.8, are the albedo. The texture is
+            sampled at each pixel if ``shading`` is "phong", for each pixel and face by `SoftRas` and `GenDR` (exactly,
+            except for `CookTorrance` with a metallic strictly between 0 and 1), else at the vertices.
         camera: one camera, or a batch of B. Faces are cut at its near plane (`labkit.render.clip`).
         size: (H, W) in pixels.
         rasterizer: `AlgoNet()` if None.
@@ -107,25 +109,29 @@ def render(
             f"'phong' with {rasterizer}",
             "'flat' or 'gouraud', or a rasterizer whose pixels each show one face: Hard, DIBR, SoftRas(color='hard')",
         )
-    scene = triangulate(mesh, camera, size, material, lights, shading, smooth, wrap)
-    channels = 10 if deferred else 7 if layers else 3
+    paired = not deferred and rasterizer.textured and is_textured(mesh)
+    scene = triangulate(mesh, camera, size, material, lights, shading, smooth, wrap, paired)
+    channels = 10 if deferred or paired else 7 if layers else 3
     if background is not None:
         full = f"{len(scene.triangles)} 3 {size[0]} {size[1]}"
         check_tensor("background", background, full if isinstance(background, Tensor) and background.ndim > 1 else "3")
         check_device(vertices=mesh.vertices, background=background)
     behind = None if deferred else background
-    if behind is not None and layers:  # normals and depth have nothing behind them
+    if behind is not None and channels > 3:  # normals and depth have nothing behind them
         behind = pad(behind, (0, 0) * (behind.ndim // 2) + (0, channels - 3))
     found, alpha = rasterize(
         scene.triangles,
-        scene.attributes[..., :channels],
+        scene.attributes if paired else scene.attributes[..., :channels],
         size,
         rasterizer,
         behind,
         backend,
         camera.projection == "perspective",
+        Texture(mesh.texture, wrap) if paired and mesh.texture is not None else None,
     )
     color, normal, depth = found[:, :3], found[:, 3:6], found[:, 6:7]
+    if paired:
+        color = color + found[:, 7:]
     if deferred:
         texture = mesh.texture if is_textured(mesh) else None
         color = shade_pixels(found, texture, eye_of(camera), *_settings(material, lights, smooth), wrap)
@@ -143,8 +149,13 @@ def triangulate(
     shading: Shading = "flat",
     smooth: bool = False,
     wrap: Wrap = "repeat",
+    paired: bool = False,
 ) -> Triangles:
-    """The triangles and attributes that `render` rasterizes; arguments as there."""
+    """The triangles and attributes that `render` rasterizes; arguments as there.
+
+    ``paired`` prepares the texture for a lookup per pixel and face: the colour is that of a white surface less that of
+    a black one, and the latter stands apart.
+    """
     check_size("size", size)
     if not isinstance(mesh, Mesh):
         raise DTypeError("mesh", type(mesh).__name__, "a labkit.Mesh")
@@ -159,23 +170,33 @@ def triangulate(
     batch, faces = len(in_camera), mesh.faces
     eye, settings = eye_of(camera), _settings(material, lights, smooth)
     points, albedo = vertices.expand(batch, -1, -1), vertex_albedo(mesh, wrap).expand(batch, -1, -1)  # (B, V, 3)
-    position: list[Tensor] = []
+    more: list[Tensor] = []
+
+    def lit(points: Tensor, normals: Tensor, albedo: Tensor) -> list[Tensor]:
+        if not paired:
+            return [shade(points, normals, eye, albedo, *settings)]
+        black = shade(points, normals, eye, torch.zeros_like(albedo), *settings)
+        return [shade(points, normals, eye, torch.ones_like(albedo), *settings) - black, black]
+
     if shading == "flat":
         normals = mesh.face_normals().expand(batch, -1, -1)  # (B, F, 3)
-        color = shade(points[:, faces].mean(2), normals, eye, albedo[:, faces].mean(2), *settings)
-        color, normals = (t[:, :, None].expand(-1, -1, 3, -1) for t in (color, normals))  # (B, F, 3, 3)
+        colors = lit(points[:, faces].mean(2), normals, albedo[:, faces].mean(2))
+        color, normals, *more = (t[:, :, None].expand(-1, -1, 3, -1) for t in (colors[0], normals, *colors[1:]))
     else:
         found = mesh.vertex_normals() if mesh.normals is None else mesh.normals
         normals = found.expand(batch, -1, -1)  # (B, V, 3)
         if shading == "gouraud":
-            color = shade(points, normals, eye, albedo, *settings)
+            color, *rest = lit(points, normals, albedo)
+            more = [t[:, faces] for t in rest]
         else:
-            position = [points[:, faces]]
+            more = [points[:, faces]]
             uv = mesh.uv if is_textured(mesh) else None
             color = albedo if uv is None else pad(uv, (0, 1)).expand(batch, -1, -1)
         color, normals = color[:, faces], normals[:, faces]
+    if paired and mesh.uv is not None:
+        more.append(mesh.uv.to(points).expand(batch, -1, -1)[:, faces])
     corners = in_camera[:, faces]  # (B, F, 3, 3)
-    attributes = torch.cat((color, normals, -corners[..., 2:], *position), dim=-1)  # (B, F, 3, 7 or 10)
+    attributes = torch.cat((color, normals, -corners[..., 2:], *more), dim=-1)  # (B, F, 3, 7, 10 or 12)
     flat = (corners == corners.roll(1, 2)).all(-1).any(-1)  # (B, F) two corners coincide
     corners, attributes, hidden, face = clip_near(corners, attributes, camera.near)
     hidden = hidden | flat.gather(1, face)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,13 @@ from torch import Tensor
 from labkit.errors import DomainError, ShapeError, check_device, check_tensor
 
 Wrap = Literal["repeat", "clamp"]
+
+
+class Texture(NamedTuple):
+    """A picture (3, H, W) and what lies outside of it, as `sample_texture` takes them."""
+
+    image: Tensor
+    wrap: Wrap = "repeat"
 
 
 def sample_texture(texture: Tensor, uv: Tensor, wrap: Wrap = "repeat") -> Tensor:

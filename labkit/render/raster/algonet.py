@@ -56,6 +56,7 @@ class AlgoNet:
     color: Literal["flat", "barycentric"] = "flat"
     sliver_fade: float = 0.0
     deferrable = False
+    textured = False
 
     def __post_init__(self) -> None:
         check_positive("steepness", self.steepness, "per NDC unit")

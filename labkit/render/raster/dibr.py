@@ -43,6 +43,7 @@ class DIBR:
     delta: float | Tensor = 1 / 7000
     compat: Literal["official"] | None = None
     deferrable = True
+    textured = False
 
     def __post_init__(self) -> None:
         check_positive("delta", self.delta, "NDC units squared")

@@ -20,6 +20,7 @@ from labkit.render.raster.layers import Layers
 from labkit.render.raster.pixels import pixel_centers, to_image
 from labkit.render.raster.reference import NOTHING, pixel_chunks
 from labkit.render.raster.t_conorms import combine
+from labkit.scene.textures import Texture, sample_texture
 
 LEAST = 2.0  # times the smallest positive number: a coverage up to this is none, whatever the cutoff
 EVEN = 1e-9  # log odds up to which D counts as 1/2: on an outline, rounding must not decide
@@ -61,7 +62,12 @@ class Family:
 
 
 def rasterize(
-    family: Family, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
+    family: Family,
+    triangles: Tensor,
+    attributes: Tensor,
+    size: tuple[int, int],
+    perspective: bool,
+    texture: Texture | None = None,
 ) -> Layers:
     """The layers of an image.
 
@@ -70,20 +76,27 @@ def rasterize(
         attributes: (B, F, 3, C) at the corners; with C = 0 only alpha is computed.
         size: (H, W) in pixels.
         perspective: interpolate perspective-correctly.
+        texture: looked up for each pixel and face at the last two attributes, u and v, which are not part of the
+            picture then; it multiplies the first three.
     """
     pixels = pixel_centers(size, triangles.dtype, triangles.device)
     arguments = (family, triangles, attributes, perspective)
     parts = [
-        aggregate(*arguments, chunk)
+        aggregate(*arguments, chunk, texture)
         if len(chunk) == len(pixels)
-        else checkpoint(aggregate, *arguments, chunk, use_reentrant=False)
+        else checkpoint(aggregate, *arguments, chunk, texture, use_reentrant=False)
         for chunk in pixel_chunks(pixels, triangles[..., 0, 0].numel())
     ]
     return Layers(*(to_image(torch.cat(images, dim=1), size) for images in zip(*parts, strict=True)))
 
 
 def aggregate(
-    family: Family, triangles: Tensor, attributes: Tensor, perspective: bool, pixels: Tensor
+    family: Family,
+    triangles: Tensor,
+    attributes: Tensor,
+    perspective: bool,
+    pixels: Tensor,
+    texture: Texture | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The three of `rasterize` at the pixels (P, 2), as (B, P, C or 1)."""
     log_d, log_c = coverage(family, triangles, pixels)  # (B, P, F) each
@@ -98,7 +111,14 @@ def aggregate(
     behind = (family.behind / gamma).expand_as(alpha)
     logits = torch.cat((logits, behind), dim=-1).log_softmax(dim=-1)  # (B, P, F + 1)
     share = logits[..., :-1].exp()
-    picture = torch.einsum("bpfk,bfkc->bpc", share[..., None] * corners, attributes)
+    if texture is None:
+        picture = torch.einsum("bpfk,bfkc->bpc", share[..., None] * corners, attributes)
+    else:
+        values, uv = torch.einsum("bpfk,bfkc->bpfc", corners, attributes).tensor_split(
+            [-2], -1
+        )  # (B, P, F, C - 2 and 2)
+        tinted = values[..., :3] * sample_texture(texture.image, uv, texture.wrap)
+        picture = (share[..., None] * torch.cat((tinted, values[..., 3:]), -1)).sum(2)
     return picture, logits[..., -1:].exp(), alpha
 
 

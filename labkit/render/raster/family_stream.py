@@ -16,23 +16,33 @@ from labkit.render.raster.faces import barycentric_functions, edge_functions, ed
 from labkit.render.raster.family import EVEN, LEAST, Family, one_number
 from labkit.render.raster.kernel_cpu_coverage import HARD, SUM, TINY
 from labkit.render.raster.kernel_cpu_family import GAMMA, SCALE, VALUES, stream
+from labkit.render.raster.kernel_cpu_texture import TINTED
 from labkit.render.raster.layers import Layers
 from labkit.render.raster.t_conorms import T_CONORMS
+from labkit.scene.textures import Texture, Wrap
 
 DISTANCES = ("linear", "squared", "barycentric")
 FAINT = 2.0**-24  # what all faces that are left out may change alpha by
 
 
 def rasterize(
-    family: Family, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool
+    family: Family,
+    triangles: Tensor,
+    attributes: Tensor,
+    size: tuple[int, int],
+    perspective: bool,
+    texture: Texture | None = None,
 ) -> Layers:
     """The layers (float32) that `family.rasterize` computes in float64; arguments as there.
 
-    Differentiable in triangles, attributes, scale and gamma. A second derivative goes through the dense reference.
+    Differentiable in triangles, attributes, scale, gamma and texture. A second derivative goes through the dense
+    reference.
     """
+    wrap = None if texture is None else texture.wrap
+    image = triangles.new_empty(TINTED, 0, 0) if texture is None else texture.image
     exact = triangles.new_empty(0, dtype=torch.float64)
     scale, gamma = (one_number(number, exact) for number in (family.scale, family.gamma))
-    return Layers(*_Stream.apply(family, size, perspective, triangles, attributes, scale, gamma))
+    return Layers(*_Stream.apply(family, size, perspective, wrap, triangles, attributes, scale, gamma, image))
 
 
 class _Stream(torch.autograd.Function):
@@ -42,29 +52,31 @@ class _Stream(torch.autograd.Function):
         family: Family,
         size: tuple[int, int],
         perspective: bool,
+        wrap: Wrap | None,
         triangles: Tensor,
         attributes: Tensor,
         scale: Tensor,
         gamma: Tensor,
+        texture: Tensor,
     ) -> tuple[Tensor, ...]:
         faces = _prepare(triangles.double(), attributes.double())
-        model = _model(family, scale, gamma, perspective, faces)
-        batch, channels = len(triangles), attributes.shape[-1]
+        model = _model(family, scale, gamma, perspective, wrap, faces)
+        batch, channels = len(triangles), attributes.shape[-1] - (0 if wrap is None else 2)
         images = [torch.empty(batch, n, *size, dtype=torch.float64) for n in (channels, 1, 1, 1)]
         for index in range(batch):
-            _run(faces, index, model, images)
-        ctx.arguments = (family, size, perspective, model)
-        ctx.save_for_backward(triangles, attributes, scale, gamma, *images)
+            _run(faces, texture, index, model, images)
+        ctx.arguments = (family, size, perspective, wrap, model)
+        ctx.save_for_backward(triangles, attributes, scale, gamma, texture, *images)
         alpha = _alpha(family, images[3], triangles.shape[1])
         return images[0].float(), images[1].float(), alpha.float()
 
     @staticmethod
     def backward(ctx: Any, to_color: Tensor, to_share: Tensor, to_alpha: Tensor) -> tuple[Tensor | None, ...]:
-        family, _, _, model = ctx.arguments
-        triangles, attributes, scale, gamma, *images = ctx.saved_tensors
-        inputs = (triangles, attributes, scale, gamma)
+        family, _, _, _, model = ctx.arguments
+        triangles, attributes, scale, gamma, texture, *images = ctx.saved_tensors
+        inputs = (triangles, attributes, scale, gamma, texture)
         if torch.is_grad_enabled():  # a derivative of this derivative is wanted
-            return None, None, None, *_reference_gradients(ctx.arguments, inputs, (to_color, to_share, to_alpha))
+            return None, None, None, None, *_reference_gradients(ctx.arguments, inputs, (to_color, to_share, to_alpha))
         color, share, _, total = images
         to_color, to_share = to_color.double(), to_share.double()
         to_dot = (to_color * color).sum(1, keepdim=True) + to_share * share  # (B, 1, H, W)
@@ -79,8 +91,10 @@ class _Stream(torch.autograd.Function):
         gradients = [to_color.contiguous(), to_dot, to_total]
         slots = VALUES + 3 * attributes.shape[-1]
         found = triangles.new_zeros(*triangles.shape[:2], slots, dtype=torch.float64)
+        to_texture = torch.zeros_like(texture, dtype=torch.float64)
         for index in range(len(triangles)):
-            found[index] = _run(faces, index, model, images, gradients)
+            found[index], part = _run(faces, texture, index, model, images, gradients)
+            to_texture += part
         to_scale = -found[..., SCALE].sum() / model.scale
         to_behind = share * (to_share - to_dot) if attributes.shape[-1] else share.new_zeros(())
         to_gamma = -(found[..., GAMMA].sum() + family.behind * to_behind.sum()) / model.gamma**2
@@ -90,8 +104,8 @@ class _Stream(torch.autograd.Function):
         to_corners, to_values = torch.autograd.grad(
             outputs, (corners, values), to_outputs, allow_unused=True, materialize_grads=True
         )
-        grads = zip((to_corners, to_values, to_scale, to_gamma), inputs, strict=True)
-        return None, None, None, *(grad.to(one) for grad, one in grads)
+        grads = zip((to_corners, to_values, to_scale, to_gamma, to_texture), inputs, strict=True)
+        return None, None, None, None, *(grad.to(one) for grad, one in grads)
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,7 @@ class _Model:
     gamma: float
     lowest: float
     affine: bool
+    repeats: bool
 
     def numbers(self) -> tuple[Any, ...]:
         """As the kernel takes them."""
@@ -141,11 +156,11 @@ class _Model:
         box, count = float("inf") if f.box is None else f.box, 1 << 62 if f.count is None else f.count
         return (
             *(distance, distribution, float(f.shape), conorm, float(f.p), float(f.cutoff), self.scale, self.gamma),
-            *(float(f.near), float(f.far), float(f.behind), self.lowest, float(box), count, self.affine),
+            *(float(f.near), float(f.far), float(f.behind), self.lowest, float(box), count, self.affine, self.repeats),
         )
 
 
-def _model(family: Family, scale: Tensor, gamma: Tensor, perspective: bool, faces: _Faces) -> _Model:
+def _model(family: Family, scale: Tensor, gamma: Tensor, perspective: bool, wrap: Wrap | None, faces: _Faces) -> _Model:
     faint = LEAST * TINY
     if family.alpha == "probabilistic" and not faces.values.shape[-1]:
         faint = FAINT / max(1, faces.flat.shape[1])  # alpha = 1 - prod(1 - D) changes by less than the D of a face
@@ -157,7 +172,7 @@ def _model(family: Family, scale: Tensor, gamma: Tensor, perspective: bool, face
         list(T_CONORMS).index(family.alpha) if conorm is None else conorm,
     )
     lowest = _lowest(family) if family.count is None else -float("inf")  # all in the box count, however faint
-    return _Model(codes, family, float(scale), float(gamma), lowest, not perspective)
+    return _Model(codes, family, float(scale), float(gamma), lowest, not perspective, wrap == "repeat")
 
 
 def _lowest(family: Family) -> float:
@@ -180,12 +195,18 @@ def _alpha(family: Family, total: Tensor, faces: int) -> Tensor:
 
 
 def _run(
-    faces: _Faces, index: int, model: _Model, images: list[Tensor], gradients: list[Tensor] | None = None
-) -> Tensor:
-    """Fill one image of the batch; or with gradients return those of the faces, (F, slots)."""
+    faces: _Faces,
+    texture: Tensor,
+    index: int,
+    model: _Model,
+    images: list[Tensor],
+    gradients: list[Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Fill one image of the batch; or with gradients return those of the faces, (F, slots), and of the texture."""
     kept = faces.valid[index].nonzero().squeeze(1)
     fields = (faces.lines, faces.barycentric, faces.corners, faces.depths, faces.values, faces.flat)
     arrays = tuple(field.detach()[index, kept].contiguous().numpy() for field in fields)
+    arrays += (texture.detach().double().contiguous().numpy(),)
     picture, *rest = (image[index].numpy() for image in images)
     planes = (picture, *(plane[0] for plane in rest))
     none = np.empty((0, 0))
@@ -194,27 +215,30 @@ def _run(
         incoming = (gradients[0][index].numpy(), *(gradient[index, 0].numpy() for gradient in gradients[1:]))
     threads = torch.get_num_threads()
     slots = VALUES + 3 * faces.values.shape[-1]
-    found = np.zeros((threads if gradients else 1, len(kept), slots))
+    copies = threads if gradients else 1
+    found, tinted = np.zeros((copies, len(kept), slots)), np.zeros((copies, *texture.shape))
 
     def work(thread: int) -> int:
-        return stream(thread, threads, arrays, model.numbers(), planes, incoming, found[thread if gradients else 0])
+        own = thread if gradients else 0
+        return stream(thread, threads, arrays, model.numbers(), planes, incoming, (found[own], tinted[own]))
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(threads)))
     sums = faces.depths.new_zeros(faces.depths.shape[1], slots)
     sums[kept] = torch.from_numpy(found.sum(0))
-    return sums
+    return sums, torch.from_numpy(tinted.sum(0))
 
 
 def _reference_gradients(
     arguments: tuple[Any, ...], inputs: tuple[Tensor, ...], to_layers: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     """Gradients of the inputs as differentiable functions of inputs and incoming gradients."""
-    family, size, perspective, _ = arguments
+    family, size, perspective, wrap, _ = arguments
     with torch.enable_grad():
         held = [tensor if tensor.requires_grad else tensor.detach().requires_grad_() for tensor in inputs]
         chosen = replace(family, scale=held[2], gamma=held[3])
-        layers = reference.rasterize(chosen, held[0].double(), held[1].double(), size, perspective)
+        texture = None if wrap is None else Texture(held[4].double(), wrap)
+        layers = reference.rasterize(chosen, held[0].double(), held[1].double(), size, perspective, texture)
         nothing = 0 * held[0].sum()  # has a graph also where no layer has
         pairs = [(layer, to.to(layer)) for layer, to in zip(layers, to_layers, strict=True) if layer.requires_grad]
         return torch.autograd.grad(

@@ -15,6 +15,7 @@ from labkit.render.raster.family import Family
 from labkit.render.raster.layers import Layers
 from labkit.render.raster.pixels import pixel_pitch
 from labkit.render.raster.t_conorms import T_CONORMS
+from labkit.scene.textures import Texture
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class GenDR:
     far: float = 100.0
     cutoff: float = 1e-6
     deferrable = False
+    textured = True
 
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
@@ -98,15 +100,29 @@ class GenDR:
         tau = float(torch.as_tensor(self.tau).detach())
         return 2 * (tau**0.5 if self.squared else tau) / pixel_pitch(size)
 
-    def reference(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+    def reference(
+        self,
+        triangles: Tensor,
+        attributes: Tensor,
+        size: tuple[int, int],
+        perspective: bool,
+        texture: Texture | None = None,
+    ) -> Layers:
         """The layers by dense torch."""
-        return family.rasterize(self.family, triangles, attributes, size, perspective)
+        return family.rasterize(self.family, triangles, attributes, size, perspective, texture)
 
-    def kernel(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+    def kernel(
+        self,
+        triangles: Tensor,
+        attributes: Tensor,
+        size: tuple[int, int],
+        perspective: bool,
+        texture: Texture | None = None,
+    ) -> Layers:
         """The same by the streaming CPU kernel."""
         from labkit.render.raster import family_stream
 
-        return family_stream.rasterize(self.family, triangles, attributes, size, perspective)
+        return family_stream.rasterize(self.family, triangles, attributes, size, perspective, texture)
 
 
 def check_depths(near: float, far: float) -> None:

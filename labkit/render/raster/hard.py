@@ -25,6 +25,7 @@ class Hard:
     """
 
     deferrable = True
+    textured = False
 
     def edge_width_px(self, size: tuple[int, int]) -> float:
         """Width of the edge in pixels of an (H, W) image: zero."""

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from labkit.render.raster import kernel_cpu_coverage
+from labkit.render.raster import kernel_cpu_coverage, kernel_cpu_texture
 from labkit.render.raster.kernel_cpu_coverage import HARD, PLAIN, PROBABILISTIC, TINY, coverage, generator
+from labkit.render.raster.kernel_cpu_texture import TINTED, look_up, taps_at, tint
 
 BAND = 16  # rows that a thread fills at a time
 SPECK, TOUCH, NOWHERE = 1e-12, 1e-12, 1e12  # as in family.py and distances.py
@@ -113,15 +114,33 @@ def _add(sums: Any, face: int, at: int, gradient: float, x: float, y: float) -> 
     sums[face, at + 2] += gradient
 
 
+@njit(**PLAIN)
+def _mean(values: Any, face: int, column: int, w0: float, w1: float, w2: float) -> float:
+    """A value of a face, interpolated between its corners."""
+    return w0 * values[face, 0, column] + w1 * values[face, 1, column] + w2 * values[face, 2, column]
+
+
+@njit(**PLAIN)
+def _spread(sums: Any, face: int, at: int, columns: int, gradient: float, w0: float, w1: float, w2: float) -> None:
+    """Add the gradient of an interpolated value to those of its three corners."""
+    sums[face, at] += w0 * gradient
+    sums[face, at + columns] += w1 * gradient
+    sums[face, at + 2 * columns] += w2 * gradient
+
+
 @njit(nogil=True, **PLAIN)
-def _stream(thread: int, threads: int, faces: Any, model: Any, images: Any, gradients: Any, sums: Any) -> int:
+def _stream(thread: int, threads: int, faces: Any, model: Any, images: Any, gradients: Any, slopes: Any) -> int:
     """See `stream`."""
-    lines, barycentric, corners, depths, values, flat = faces
-    kind, distribution, shape, conorm, p, cutoff, scale, gamma, near, far, behind, lowest, box, most, affine = model
+    lines, barycentric, corners, depths, values, flat, texture = faces
+    kind, distribution, shape, conorm, p, cutoff, scale, gamma, near, far, behind, lowest, box, most, affine, tile = (
+        model
+    )
+    sums, to_texture = slopes
     picture, share, tops, totals = images
     to_picture, to_dot, to_total = gradients
     reverse = len(to_total) > 0
-    channels = len(picture)
+    channels, columns = len(picture), values.shape[2]  # the last two columns are u and v if there is a texture
+    textured = columns > channels
     height, width = totals.shape
     shorter = min(height, width)
     pitch = 2.0 / shorter
@@ -199,6 +218,11 @@ def _stream(thread: int, threads: int, faces: Any, model: Any, images: Any, grad
                         closeness = (far - depth) / (far - near)
                         level = closeness / gamma - (tops[i, j] if reverse else top[r, j])
                         seen = level > faintest
+                    if seen and textured:
+                        u = _mean(values, face, channels, w0, w1, w2)
+                        taps = taps_at(
+                            u, _mean(values, face, channels + 1, w0, w1, w2), texture.shape[1], texture.shape[2], tile
+                        )
                     if seen and not reverse:
                         if level > 0:
                             shrink = math.exp(-level)
@@ -209,33 +233,47 @@ def _stream(thread: int, threads: int, faces: Any, model: Any, images: Any, grad
                         part = d * math.exp(min(level, 0.0))
                         total[r, j] += part
                         for m in range(channels):
-                            color[r, j, m] += part * (
-                                w0 * values[face, 0, m] + w1 * values[face, 1, m] + w2 * values[face, 2, m]
-                            )
+                            value = _mean(values, face, m, w0, w1, w2)
+                            if textured and m < TINTED:
+                                value *= look_up(texture, m, taps)
+                            color[r, j, m] += part * value
                     if not reverse:
                         continue
                     if seen:
                         share_f = d * math.exp(level)
                         g0 = g1 = g2 = 0.0  # of the share times the corner weights
+                        to_u = to_t = 0.0
                         for m in range(channels):
                             incoming = to_picture[m, i, j]
+                            if textured and m < TINTED:
+                                value = _mean(values, face, m, w0, w1, w2)
+                                across, down = tint(to_texture, texture, m, taps, share_f * incoming * value)
+                                to_u, to_t = to_u + across, to_t + down
+                                incoming *= look_up(texture, m, taps)
                             g0 += values[face, 0, m] * incoming
                             g1 += values[face, 1, m] * incoming
                             g2 += values[face, 2, m] * incoming
                             incoming *= share_f
-                            sums[face, VALUES + m] += w0 * incoming
-                            sums[face, VALUES + channels + m] += w1 * incoming
-                            sums[face, VALUES + 2 * channels + m] += w2 * incoming
+                            _spread(sums, face, VALUES + m, columns, incoming, w0, w1, w2)
                         mean = w0 * g0 + w1 * g1 + w2 * g2
                         to_level = share_f * (mean - to_dot[i, j])
                         to_v += to_level * density / d
                         sums[face, GAMMA] += to_level * closeness
                         to_depth = -to_level / (gamma * (far - near))
-                        mean = share_f * mean + to_depth * depth
+                        g0, g1, g2 = (
+                            share_f * g0 + to_depth * z0,
+                            share_f * g1 + to_depth * z1,
+                            share_f * g2 + to_depth * z2,
+                        )
+                        if textured:
+                            g0 += values[face, 0, channels] * to_u + values[face, 0, channels + 1] * to_t
+                            g1 += values[face, 1, channels] * to_u + values[face, 1, channels + 1] * to_t
+                            g2 += values[face, 2, channels] * to_u + values[face, 2, channels + 1] * to_t
+                            _spread(sums, face, VALUES + channels, columns, to_u, w0, w1, w2)
+                            _spread(sums, face, VALUES + channels + 1, columns, to_t, w0, w1, w2)
+                        mean = w0 * g0 + w1 * g1 + w2 * g2
                         # gradients of h q, before their sum was divided by
-                        g0 = (share_f * g0 + to_depth * z0 - mean) * whole
-                        g1 = (share_f * g1 + to_depth * z1 - mean) * whole
-                        g2 = (share_f * g2 + to_depth * z2 - mean) * whole
+                        g0, g1, g2 = (g0 - mean) * whole, (g1 - mean) * whole, (g2 - mean) * whole
                         fall = 0.0 if affine else 1.0  # q = 1 / z falls by q^2
                         sums[face, DEPTHS] += to_depth * w0 - fall * g0 * h0 * q0 * q0
                         sums[face, DEPTHS + 1] += to_depth * w1 - fall * g1 * h1 * q1 * q1
@@ -273,27 +311,30 @@ def _cached(sources: int) -> Any:
     """Wrap the kernel for the cache on disk. Numba watches one file only; a changed closure makes it look again."""
 
     @njit(nogil=True, cache=True, **PLAIN)
-    def stream(thread: int, threads: int, faces: Any, model: Any, images: Any, gradients: Any, sums: Any) -> int:
+    def stream(thread: int, threads: int, faces: Any, model: Any, images: Any, gradients: Any, slopes: Any) -> int:
         """Stream all faces through every ``threads``-th band of rows, starting with number ``thread``; all float64.
 
         Args:
             faces: signed distances to the three lines and barycentric coordinates as linear functions (F, 3, 3) each,
-                corners (F, 3, 2), depths (F, 3), values (F, 3, C), and which faces have no area (F,).
+                corners (F, 3, 2), depths (F, 3), values (F, 3, C), which faces have no area (F,), and a texture
+                (3, H', W'). With two more values than the picture has channels, the last two are u and v, and the
+                first three are multiplied by the texture there.
             model: kind of distance, distribution, its shape, t-conorm, its p, cutoff, scale, gamma, near, far, the
                 background's closeness, the least v with F(v) above the cutoff, NDC by which a box may grow, faces
-                that a pixel takes at most, and whether interpolation is affine.
+                that a pixel takes at most, whether interpolation is affine, and whether the texture repeats.
             images: picture (C, H, W), the background's share, log-sum-exp and sum of generators (H, W) each; written
                 in forward, read in backward.
             gradients: of the picture (C, H, W), of all logits' common part (H, W), and of the sum of generators (H, W),
                 which is empty to run forward.
-            sums: (F, slots) gradients of the faces, added to in backward.
+            slopes: gradients of the faces (F, slots) and of the texture, added to in backward.
 
         Returns:
             The number of pixel-face pairs that counted.
         """
-        return _stream(thread, threads, faces, model, images, gradients, sums) if sources else 0
+        return _stream(thread, threads, faces, model, images, gradients, slopes) if sources else 0
 
     return stream
 
 
-stream = _cached(zlib.crc32(Path(kernel_cpu_coverage.__file__).read_bytes()))
+SOURCES = (kernel_cpu_coverage.__file__, kernel_cpu_texture.__file__)
+stream = _cached(zlib.crc32(b"".join(Path(file).read_bytes() for file in SOURCES)))

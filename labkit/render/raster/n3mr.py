@@ -55,6 +55,7 @@ class N3MR:
 
     eps: float = 1e-3
     deferrable = False  # the surrogate compares finished colours
+    textured = False
 
     def __post_init__(self) -> None:
         check_positive("eps", self.eps, "NDC units")

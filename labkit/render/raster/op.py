@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from labkit.render.raster.hard import Hard
 from labkit.render.raster.layers import Layers
 from labkit.render.raster.n3mr import N3MR
 from labkit.render.raster.softras import SoftRas
+from labkit.scene.textures import Texture, sample_texture
 
 Backend = Literal["auto", "reference", "kernel"]
 
@@ -39,6 +41,11 @@ class Rasterizer(Protocol):
         """Whether pixels may be shaded after the interpolation, because each shows one face."""
         ...
 
+    @property
+    def textured(self) -> bool:
+        """Whether ``reference`` and ``kernel`` take a texture, to be looked up for each pixel and face."""
+        ...
+
 
 def rasterize(
     triangles: Tensor,
@@ -48,6 +55,7 @@ def rasterize(
     background: Tensor | None = None,
     backend: Backend = "auto",
     perspective: bool = True,
+    texture: Texture | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Rasterize triangles; differentiable in every tensor, the rasterizer's own parameters included.
 
@@ -66,6 +74,8 @@ def rasterize(
             for float32 on the CPU; "auto" takes the kernel for float32 on the CPU and the reference otherwise.
         perspective: interpolate perspective-correctly; False for orthographic cameras, where depth is linear on the
             screen.
+        texture: looked up at u and v, then the last two of the attributes and no part of the picture, for each pixel
+            and face; it multiplies the first three. For `GenDR` and `SoftRas` with soft colours.
 
     Returns:
         color (B, C, H, W) and alpha (B, 1, H, W), both in the dtype of the triangles.
@@ -83,14 +93,23 @@ def rasterize(
     if triangles.dtype != attributes.dtype:
         attributes = attributes.to(triangles.dtype)
     channels = attributes.shape[-1]
+    if texture is not None:
+        if not rasterizer.textured:
+            raise DomainError("texture", f"one for {rasterizer}", "GenDR, or SoftRas with soft colours")
+        if channels < 5:
+            raise ShapeError(
+                "attributes", tuple(attributes.shape), "at least 3 to be multiplied by the texture, u and v"
+            )
+        sample_texture(texture.image, attributes[:, :0, :, -2:], texture.wrap)  # for its checks
+        channels -= 2
     if background is not None:
         full = (len(triangles), channels, *size)
         check_tensor("background", background, "C" if background.ndim == 1 else "B C H W")
         if background.shape not in ((channels,), full):
             raise ShapeError("background", tuple(background.shape), f"({channels},) or {full}")
     check_device(triangles=triangles, attributes=attributes, background=background)
-    run = rasterizer.kernel if _wants_kernel(backend, triangles) else rasterizer.reference
-    layers = run(triangles, attributes, size, perspective)
+    run: Callable[..., Layers] = rasterizer.kernel if _wants_kernel(backend, triangles) else rasterizer.reference
+    layers = run(triangles, attributes, size, perspective, *(() if texture is None else (texture,)))
     return (layers.color if background is None else layers.over(background)), layers.alpha
 
 

@@ -15,6 +15,7 @@ from labkit.render.raster.gendr import check_cutoff, check_depths
 from labkit.render.raster.hard import Hard
 from labkit.render.raster.layers import Layers
 from labkit.render.raster.pixels import pixel_pitch
+from labkit.scene.textures import Texture
 
 EPS = 1e-3  # normalised depth of the background
 ALPHAS = {"prod": "probabilistic", "sum": "sum", "hard": "hard"}
@@ -80,6 +81,11 @@ class SoftRas:
         return self.color == "hard"
 
     @property
+    def textured(self) -> bool:
+        """Whether a texture can be looked up for each pixel and face: unless colours are hard."""
+        return self.color == "softmax"
+
+    @property
     def family(self) -> Family:
         """The same as a member of the distance family."""
         return Family(
@@ -104,18 +110,32 @@ class SoftRas:
         """Width 2 sqrt(sigma) of the soft edge, where D runs from 0.27 to 0.73, in pixels of an (H, W) image."""
         return 2 * float(torch.as_tensor(self.sigma).detach()) ** 0.5 / pixel_pitch(size)
 
-    def reference(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+    def reference(
+        self,
+        triangles: Tensor,
+        attributes: Tensor,
+        size: tuple[int, int],
+        perspective: bool,
+        texture: Texture | None = None,
+    ) -> Layers:
         """The layers by dense torch."""
         if self.color == "softmax":
-            return family.rasterize(self.family, triangles, attributes, size, perspective)
+            return family.rasterize(self.family, triangles, attributes, size, perspective, texture)
         alpha = family.rasterize(self.family, triangles, attributes[..., :0], size, perspective).alpha
         return Hard().reference(triangles, attributes, size, perspective)._replace(alpha=alpha)
 
-    def kernel(self, triangles: Tensor, attributes: Tensor, size: tuple[int, int], perspective: bool) -> Layers:
+    def kernel(
+        self,
+        triangles: Tensor,
+        attributes: Tensor,
+        size: tuple[int, int],
+        perspective: bool,
+        texture: Texture | None = None,
+    ) -> Layers:
         """The same by the streaming CPU kernel."""
         from labkit.render.raster import family_stream
 
         if self.color == "softmax":
-            return family_stream.rasterize(self.family, triangles, attributes, size, perspective)
+            return family_stream.rasterize(self.family, triangles, attributes, size, perspective, texture)
         alpha = family_stream.rasterize(self.family, triangles, attributes[..., :0], size, perspective).alpha
         return Hard().kernel(triangles, attributes, size, perspective)._replace(alpha=alpha)
