@@ -152,7 +152,8 @@ def _stream(thread: int, threads: int, faces: Any, model: Any, images: Any, grad
     top, total = np.empty((BAND, width)), np.empty((BAND, width))
     combined, taken = np.empty((BAND, width)), np.empty((BAND, width), np.int64)
     color = np.empty((BAND, width, channels))
-    empty = 1.0 if conorm == PROBABILISTIC else 0.0  # what is kept is the product of the 1 - D
+    covered = conorm == PROBABILISTIC
+    empty = 1.0 if covered else 0.0  # what is kept is the product of the 1 - D
     faintest = math.log(cutoff) - 40 if cutoff > 0 else -np.inf  # nothing beside the nearest, whose D may be the cutoff
     pairs = 0
     for band in range(thread, -(-height // BAND), threads):
@@ -179,6 +180,8 @@ def _stream(thread: int, threads: int, faces: Any, model: Any, images: Any, grad
                     if x < low_x or x > high_x or y < low_y or y > high_y or taken[r, j] >= most:
                         continue
                     taken[r, j] += 1
+                    if channels == 0 and (to_total[i, j] == 0 if reverse else covered and combined[r, j] == 0):
+                        continue  # nothing can change any more
                     b0, b1, b2 = wa0 * x + wb0 * y + wc0, wa1 * x + wb1 * y + wc1, wa2 * x + wb2 * y + wc2
                     l0, l1, l2 = la0 * x + lb0 * y + lc0, la1 * x + lb1 * y + lc1, la2 * x + lb2 * y + lc2
                     if kind == BARYCENTRIC:
