@@ -16,7 +16,9 @@ from labkit.errors import DTypeError, ShapeError, check_size
 from labkit.lab.closing import close_tree
 from labkit.lab.scheduler import Quality
 
-STYLE = "<style>.labkit-pixels{image-rendering:pixelated;object-fit:contain;cursor:crosshair}</style>"
+# Chromium would drag the picture itself away
+NOT_DRAGGED = "-webkit-user-drag:none"
+STYLE = f"<style>.labkit-pixels{{image-rendering:pixelated;object-fit:contain;cursor:crosshair;{NOT_DRAGGED}}}</style>"
 
 
 def to_bytes(image: Tensor | np.ndarray) -> np.ndarray:
