@@ -207,7 +207,8 @@ for lamps in (1, 4):
 
 # %% [markdown]
 # With one light **the error falls as far, and the shininess stays wrong**: it ends somewhere between its start and the
-# truth. With four lights all three fits agree.
+# truth. With four lights all three fits agree. (Whether it fails depends on the shape: try the torus in the panel,
+# where one light found the truth.)
 #
 # Why? *Assume* a shininess, and fit only the texture. How small can the error become?
 
