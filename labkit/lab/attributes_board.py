@@ -12,13 +12,12 @@ import ipywidgets as W
 import numpy as np
 
 from labkit.geometry import Mesh
-from labkit.geometry.io import SUFFIXES
 from labkit.lab.attributes_history import ERROR, Run, Task
 from labkit.lab.attributes_panel import AttributesPanel
 from labkit.lab.attributes_plots import GOAL
+from labkit.lab.controls import Controls, device, dress, mesh_upload, show_if
 from labkit.lab.explorer_mesh import SHAPES, receive, subject
 from labkit.lab.explorer_state import OWN_FILE
-from labkit.lab.fractal_controls import Controls, device, show_if
 from labkit.lab.image_view import ImageView, to_bytes
 from labkit.lab.panel import Panel
 from labkit.lab.scheduler import Quality
@@ -99,22 +98,8 @@ class AttributesBoard(Panel):
     def _mesh_controls(self) -> list[W.Widget]:
         make = Controls(self)
         path = W.Text(placeholder="OBJ, PLY, OFF, STL or GLB", continuous_update=False, description="file")
-        path.layout.width, path.style.description_width = "342px", "155px"
-        upload = W.FileUpload(
-            accept=",".join([*SUFFIXES, ".mtl", ".png", ".jpg"]),
-            multiple=True,
-            description="upload",
-            tooltip="At most 10 MB; larger files by their path. With an OBJ, its MTL and textures may come along.",
-            layout=W.Layout(width="180px", margin="2px 2px 2px 159px"),
-        )
-
-        def arrived(change: Any) -> None:
-            if change["new"]:
-                self.receive((file["name"], bytes(file["content"])) for file in change["new"])
-                upload.value = ()
-
-        upload.observe(self.guard(arrived), "value")
-        self._own = W.VBox([self.bind(path, "path"), upload])
+        dress(path, "path")
+        self._own = W.VBox([self.bind(path, "path"), mesh_upload(self, self.receive)])
         return [make.menu("mesh", "mesh", [BENT, *SHAPES, OWN_FILE]), self._own]
 
     def _run_all(self) -> W.Widget:

@@ -12,7 +12,7 @@ import numpy as np
 from labkit.events import Event
 from labkit.lab.attributes_history import ERROR, Run, Task, difference, mosaic
 from labkit.lab.attributes_plots import GOAL, share_curves
-from labkit.lab.fractal_controls import SCALE_STYLE, device, titled
+from labkit.lab.controls import SCALE_STYLE, device, titled
 from labkit.lab.image_view import ImageView, fixed_image, to_bytes
 from labkit.lab.panel import Panel
 from labkit.lab.runner import Runner

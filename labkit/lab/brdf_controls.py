@@ -12,11 +12,10 @@ import ipywidgets as W
 import numpy as np
 from torch import Tensor
 
-from labkit.geometry.io import SUFFIXES
 from labkit.lab.brdf_model import PARAMETERS
+from labkit.lab.controls import SCALE_STYLE, Controls, dress, mesh_upload, show_if
 from labkit.lab.explorer_mesh import SHAPES, receive
 from labkit.lab.explorer_state import OWN_FILE
-from labkit.lab.fractal_controls import SCALE_STYLE, Controls, dress, show_if
 from labkit.lab.fractal_render import blue_red
 from labkit.lab.image_view import ImageView
 from labkit.lab.panel import Panel
@@ -39,21 +38,7 @@ class MeshChoice:
         self._panel = panel
         path = W.Text(placeholder="OBJ, PLY, OFF, STL or GLB", description="file", continuous_update=False)
         dress(path, "path")
-        upload = W.FileUpload(
-            accept=",".join([*SUFFIXES, ".mtl", ".png", ".jpg"]),
-            multiple=True,
-            description="upload",
-            tooltip="At most 10 MB; larger files by their path. With an OBJ, its MTL and textures may come along.",
-            layout=W.Layout(width="180px", margin="2px 2px 2px 159px"),
-        )
-
-        def arrived(change: Any) -> None:
-            if change["new"]:
-                self.receive((file["name"], bytes(file["content"])) for file in change["new"])
-                upload.value = ()
-
-        upload.observe(panel.guard(arrived), "value")
-        self._own = W.VBox([panel.bind(path, "path"), upload])
+        self._own = W.VBox([panel.bind(path, "path"), mesh_upload(panel, self.receive)])
         self.widget = W.VBox([make.menu("mesh", "shape", [*SHAPES, OWN_FILE]), self._own])
 
     def receive(self, files: Iterable[tuple[str, bytes]]) -> None:

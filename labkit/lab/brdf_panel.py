@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labkit.errors import DomainError
 from labkit.lab import brdf_plots as plots
-from labkit.lab import fractal_controls as controls
+from labkit.lab import controls
 from labkit.lab.brdf_controls import MeshChoice, Strip, parameter_sliders, preset_buttons, signed
 from labkit.lab.brdf_lobe_view import LobeView
 from labkit.lab.brdf_model import MATERIALS, PARAMETERS, Lobe, lobe, parameters_of, slice_of

@@ -17,7 +17,7 @@ from torch import Tensor
 from labkit.errors import DomainError
 from labkit.events import Event
 from labkit.lab import brdf_plots as plots
-from labkit.lab import fractal_controls as controls
+from labkit.lab import controls
 from labkit.lab.brdf_controls import MeshChoice, Strip, preset_buttons, signed
 from labkit.lab.brdf_fit import Problem, Recovery, hide, pose
 from labkit.lab.brdf_model import MATERIALS, PARAMETERS

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as W
 
-from labkit.geometry.io import SUFFIXES
+from labkit.lab.controls import heading, mesh_upload, show_if
 from labkit.lab.explorer_mesh import SHAPES
 from labkit.lab.explorer_state import MATERIALS, OWN_FILE, PRESETS, SIZES, ExplorerState
 from labkit.lab.panel import Panel
@@ -42,7 +42,7 @@ class Controls:
     def __init__(self, panel: Panel, upload: Callable[[Any], None], export_png: Action, export_obj: Action) -> None:
         self._panel = panel
         self.edge, self.exported = W.HTML(), W.HTML()
-        self._own = W.VBox([self._path(), self._upload(upload)])
+        self._own = W.VBox([self._path(), mesh_upload(panel, upload, 195, 149)])
         self._smooth = W.VBox(
             [
                 self._slider("steepness", "steepness s (1/NDC)", 0.5, 3.5, log=True, tip="Higher: sharper edges"),
@@ -65,22 +65,22 @@ class Controls:
         export = W.HBox([W.HTML("export"), *(self._button(text, action, tip) for text, action, tip in buttons)])
         self.widget = W.VBox(
             [
-                _heading("Mesh"),
+                heading("Mesh"),
                 self._menu("mesh", "shape", [*SHAPES, OWN_FILE]),
                 self._own,
-                _heading("Rasterizer"),
+                heading("Rasterizer"),
                 self._menu("rasterizer", "rasterizer", ["AlgoNet", "Hard"]),
                 self._smooth,
-                _heading("Material and light"),
+                heading("Material and light"),
                 self._menu("material", "material", MATERIALS),
                 *self._looks.values(),
                 self._slider("light_azimuth", "light azimuth (°)", -180, 180, 1),
                 self._slider("light_elevation", "light elevation (°)", -90, 90, 1),
-                _heading("Camera (or drag the 3D view)"),
+                heading("Camera (or drag the 3D view)"),
                 self._slider("azimuth", "azimuth (°)", -180, 180, 0.1),
                 self._slider("elevation", "elevation (°)", -89, 89, 0.1),
                 self._slider("distance", "distance", 1.2, 10, 0.01),
-                _heading("Picture"),
+                heading("Picture"),
                 self._menu("size", "pixels a side", SIZES),
                 self._bind(W.ColorPicker(description="background"), "background"),
                 self._slider("patience", "patience (s)", 0.5, 60, 0.5, "Longest wait for the sharp picture"),
@@ -92,10 +92,10 @@ class Controls:
 
     def follow(self, state: ExplorerState) -> None:
         """Show what belongs to the state: its file field, its material's sliders, its edge width in pixels."""
-        _show(self._own, state.mesh == OWN_FILE)
-        _show(self._smooth, state.rasterizer == "AlgoNet")
+        show_if(self._own, state.mesh == OWN_FILE)
+        show_if(self._smooth, state.rasterizer == "AlgoNet")
         for name, slider in self._looks.items():
-            _show(slider, state.material in SHOWN_WITH[name])
+            show_if(slider, state.material in SHOWN_WITH[name])
         self.edge.value = f"<div {EDGE_STYLE}>edge 2/s = <b>{state.edge_px:.3g} px</b> of {state.size}</div>"
 
     def _bind(self, widget: Any, field: str) -> Any:
@@ -120,23 +120,6 @@ class Controls:
         hint = "path of an OBJ, PLY, OFF, STL or GLB"
         return self._bind(W.Text(placeholder=hint, description="file", continuous_update=False), "path")
 
-    def _upload(self, upload: Callable[[Any], None]) -> Any:
-        made = W.FileUpload(
-            accept=",".join([*SUFFIXES, ".mtl", ".png", ".jpg"]),
-            multiple=True,
-            description="upload",
-            tooltip="At most 10 MB; larger files by their path. With an OBJ, its MTL and textures may come along.",
-            layout=W.Layout(width="195px", margin="2px 2px 2px 149px"),
-        )
-
-        def arrived(change: Any) -> None:
-            if change["new"]:
-                upload([(file["name"], bytes(file["content"])) for file in change["new"]])
-                made.value = ()
-
-        made.observe(self._panel.guard(arrived), "value")
-        return made
-
     def _presets(self) -> Any:
         buttons = [
             self._button(name, partial(self._panel.set, **values), "AlgoNet, figure 9", "168px")
@@ -148,11 +131,3 @@ class Controls:
         made = W.Button(description=text, tooltip=tip, layout=W.Layout(width=width))
         made.on_click(self._panel.guard(lambda _: action()))
         return made
-
-
-def _heading(text: str) -> W.HTML:
-    return W.HTML(f'<div style="font-weight:600;border-bottom:1px solid #ccc;margin-top:4px">{text}</div>')
-
-
-def _show(widget: W.Widget, shown: bool) -> None:
-    widget.layout.display = None if shown else "none"

@@ -21,7 +21,7 @@ from torch import Tensor
 from labkit.errors import DomainError, FileError
 from labkit.events import Event, Picture, Step
 from labkit.files import write_bytes
-from labkit.lab import fractal_controls as controls
+from labkit.lab import controls
 from labkit.lab import fractal_plots as plots
 from labkit.lab.fractal_problem import MAX_BYTES, OWN_PICTURE, FractalFitState, Problem, error, pose, present
 from labkit.lab.fractal_render import RANDOM, SYSTEMS, Drawing, blue_red, rows_of

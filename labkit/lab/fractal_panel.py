@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from labkit.errors import DomainError
-from labkit.lab import fractal_controls as controls
+from labkit.lab import controls
 from labkit.lab.fractal_render import (
     COLORS,
     PARAMETERS,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as W
 
-from labkit.geometry.io import SUFFIXES
-from labkit.lab import fractal_controls as controls
+from labkit.lab import controls
 from labkit.lab.explorer_mesh import SHAPES
 from labkit.lab.explorer_state import OWN_FILE
 from labkit.lab.gradient_state import (
@@ -40,7 +38,7 @@ def column(panel: Panel, upload: Callable[[list[tuple[str, bytes]]], None]) -> t
     make = controls.Controls(panel)
     path = W.Text(placeholder="path of a mesh file", description="file", continuous_update=False)
     controls.dress(path, "path")
-    own = W.VBox([panel.bind(path, "path"), _upload(panel, upload)])
+    own = W.VBox([panel.bind(path, "path"), controls.mesh_upload(panel, upload)])
     vertex = W.BoundedIntText(min=0, max=10_000_000, description="vertex number")
     controls.dress(vertex, "vertex")
     renderers = [*RENDERERS, NONE]
@@ -76,21 +74,3 @@ def column(panel: Panel, upload: Callable[[list[tuple[str, bytes]]], None]) -> t
         make.slider("distance", "distance", 0.01),
         make.menu("size", "pixels a side", SIZES),
     )
-
-
-def _upload(panel: Panel, upload: Callable[[list[tuple[str, bytes]]], None]) -> W.Widget:
-    made = W.FileUpload(
-        accept=",".join([*SUFFIXES, ".mtl", ".png", ".jpg"]),
-        multiple=True,
-        description="upload",
-        tooltip="At most 10 MB; larger files by their path",
-        layout=W.Layout(width="180px", margin="2px 2px 2px 159px"),
-    )
-
-    def arrived(change: Any) -> None:
-        if change["new"]:
-            upload([(file["name"], bytes(file["content"])) for file in change["new"]])
-            made.value = ()
-
-    made.observe(panel.guard(arrived), "value")
-    return made

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from labkit.events import Event
-from labkit.lab import fractal_controls as controls
+from labkit.lab import controls
 from labkit.lab import gradient_field as field
 from labkit.lab import gradient_plots as plots
 from labkit.lab.explorer_mesh import receive

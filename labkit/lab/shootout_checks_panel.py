@@ -10,7 +10,7 @@ from typing import ClassVar
 import ipywidgets as W
 
 from labkit.events import Event
-from labkit.lab.fractal_controls import Controls, column, device, heading
+from labkit.lab.controls import Controls, column, device, heading
 from labkit.lab.image_view import fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.plots import figure, png

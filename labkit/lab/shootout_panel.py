@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labkit.events import Event, Step
 from labkit.lab import shootout_plots as plots
-from labkit.lab.fractal_controls import Controls, column, device, heading, titled
+from labkit.lab.controls import Controls, column, device, heading, titled
 from labkit.lab.image_view import fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.runner import Runner

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from labkit.events import Event, Step
-from labkit.lab.fractal_controls import Controls, column, device, heading, titled
+from labkit.lab.controls import Controls, column, device, heading, titled
 from labkit.lab.image_view import ImageView
 from labkit.lab.panel import Panel
 from labkit.lab.runner import Runner

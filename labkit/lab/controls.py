@@ -1,4 +1,4 @@
-"""Controls and exports as the two fractal panels have them."""
+"""Controls, mesh uploads and exports as most panels have them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from labkit.files import write_bytes
+from labkit.geometry.io import SUFFIXES
 from labkit.lab.panel import Panel
 
 WIDTH = "350px"
@@ -73,6 +74,33 @@ def dress(widget: Any, name: str) -> None:
     widget.style.description_width = "155px"
     widget.layout.width = "342px"
     widget.add_class(f"labkit-{name}")
+
+
+def mesh_upload(
+    panel: Panel, receive: Callable[[list[tuple[str, bytes]]], None], width: int = 180, left: int = 159
+) -> W.FileUpload:
+    """A button that uploads a mesh with what belongs to it.
+
+    Args:
+        panel: guards the callback.
+        receive: called as ``receive(files)`` with (name, content) pairs.
+        width, left: of the button and of the margin before it, CSS pixels.
+    """
+    made = W.FileUpload(
+        accept=",".join([*SUFFIXES, ".mtl", ".png", ".jpg"]),
+        multiple=True,
+        description="upload",
+        tooltip="At most 10 MB; larger files by their path. With an OBJ, its MTL and textures may come along.",
+        layout=W.Layout(width=f"{width}px", margin=f"2px 2px 2px {left}px"),
+    )
+
+    def arrived(change: Any) -> None:
+        if change["new"]:
+            receive([(file["name"], bytes(file["content"])) for file in change["new"]])
+            made.value = ()
+
+    made.observe(panel.guard(arrived), "value")
+    return made
 
 
 def column(*parts: W.Widget) -> W.Widget:
