@@ -38,8 +38,8 @@ from IPython.display import Image, display
 from labkit.lab.hosts import headless
 from labkit.lab.median_panel import MedianPanel, MedianState, averages
 from labkit.lab.plots import HARD, SOFT, curves
+from labkit.lab.set_training_panel import SetTrainingPanel
 from labkit.lab.sorting_panel import SortingPanel, SortingState, network_of, sorting
-from labkit.lab.training_panel import TrainingPanel
 from labkit.smooth import soft_median, soft_sort
 from labkit.smooth.gates import sigmoid
 from labkit.smooth.sorting_network import odd_even_network
@@ -208,7 +208,7 @@ for name in ("mean", "soft median, exact", "soft median, fast"):
 # sort weighed more.
 
 # %%
-training = TrainingPanel(steps=60 if headless() else 500)
+training = SetTrainingPanel(steps=60 if headless() else 500)
 training.run()
 display(training)
 

@@ -20,7 +20,7 @@ BOOK = Path(__file__).resolve().parents[2] / "notebooks" / "03_smooth_sorting.ip
 IMPORTS = """
 from labkit.lab.median_panel import MedianPanel
 from labkit.lab.sorting_panel import SortingPanel
-from labkit.lab.training_panel import TrainingPanel
+from labkit.lab.set_training_panel import SetTrainingPanel
 """
 
 
@@ -81,7 +81,7 @@ def test_outliers_move_the_picture(notebook: Callable[..., Notebook]) -> None:
 
 
 def test_a_training_is_paused_and_stopped(notebook: Callable[..., Notebook]) -> None:
-    book = notebook([f"{IMPORTS}training = TrainingPanel(steps=2000)\ntraining"])
+    book = notebook([f"{IMPORTS}training = SetTrainingPanel(steps=2000)\ntraining"])
     book.run()
     image = ".labkit-training img.labkit-losses"
     book.page.wait_for_selector(image)

@@ -12,8 +12,8 @@ pytest.importorskip("ipywidgets")
 pytest.importorskip("matplotlib")
 
 from labkit.errors import DomainError
+from labkit.lab.set_training_panel import SetTrainingPanel
 from labkit.lab.sorting_training import GAUGES, RIVALS, TASKS, rivals, sample, train, validate
-from labkit.lab.training_panel import TrainingPanel
 from labkit.smooth.algorithmic_layer import INSERTIONS
 from tests.tolerances import FLOAT32
 
@@ -109,14 +109,14 @@ def test_training_repeats_itself() -> None:
 
 
 @pytest.fixture
-def panel(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[TrainingPanel]:
+def panel(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[SetTrainingPanel]:
     monkeypatch.setenv("LABKIT_HEADLESS", "0" if getattr(request, "param", "headless") == "live" else "1")
-    made = TrainingPanel(steps=20)
+    made = SetTrainingPanel(steps=20)
     yield made
     made.close()
 
 
-def test_the_panel_trains_and_draws(panel: TrainingPanel) -> None:
+def test_the_panel_trains_and_draws(panel: SetTrainingPanel) -> None:
     empty = (panel.losses.value, panel.sensitivity.value)
     assert all(bytes(picture).startswith(b"\x89PNG") for picture in empty)
     assert "434 parameters" in panel.count.value
@@ -137,7 +137,7 @@ def test_the_panel_trains_and_draws(panel: TrainingPanel) -> None:
 
 
 @pytest.mark.parametrize("panel", ["live"], indirect=True)
-def test_a_change_ends_the_run(panel: TrainingPanel) -> None:
+def test_a_change_ends_the_run(panel: SetTrainingPanel) -> None:
     panel.set(steps=2000)
     panel.flush()
     panel.run()

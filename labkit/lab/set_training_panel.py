@@ -10,7 +10,7 @@ from typing import ClassVar
 import ipywidgets as W
 
 from labkit.events import Event, Step
-from labkit.lab import training_plots as plots
+from labkit.lab import set_training_plots as plots
 from labkit.lab.image_view import fixed_image
 from labkit.lab.panel import Panel
 from labkit.lab.runner import Runner
@@ -24,7 +24,7 @@ LOSSES, SENSITIVITY = (612, 290), (612, 210)  # width and height of the pictures
 
 
 @dataclass(frozen=True)
-class TrainingState:
+class SetTrainingState:
     """What is trained.
 
     Attributes:
@@ -42,19 +42,19 @@ class TrainingState:
     seed: int = between(0, 0, 10**6)
 
 
-class TrainingPanel(Panel):
+class SetTrainingPanel(Panel):
     """Choose a question about sets, run, and see which of three networks learns to answer it.
 
-    ``TrainingPanel(task="median score", steps=200)`` starts elsewhere; the fields are those of `TrainingState`. Any
-    change ends a run: the next one begins anew.
+    ``SetTrainingPanel(task="median score", steps=200)`` starts elsewhere; the fields are those of `SetTrainingState`.
+    Any change ends a run: the next one begins anew.
     """
 
-    State: ClassVar[type] = TrainingState
+    State: ClassVar[type] = SetTrainingState
 
     def build(self) -> W.Widget:
         """Make controls and pictures."""
         self.history: dict[str, list[float]] = defaultdict(list)
-        self.trained: TrainingState | None = None  # what the history belongs to
+        self.trained: SetTrainingState | None = None  # what the history belongs to
         self.runner = self.own(Runner(self._begin, self._receive, self._draw, self.fail))
         self.count, self.told = W.HTML(), W.HTML()
         controls = W.VBox(
@@ -77,16 +77,16 @@ class TrainingPanel(Panel):
         box.add_class("labkit-training")
         return box
 
-    def adopted(self, state: TrainingState) -> None:
+    def adopted(self, state: SetTrainingState) -> None:
         """What is shown no longer belongs to the controls, so the run ends."""
         self.runner.stop()
 
-    def render(self, state: TrainingState, quality: Quality) -> tuple[TrainingState, int]:
+    def render(self, state: SetTrainingState, quality: Quality) -> tuple[SetTrainingState, int]:
         """Count the parameters of one network; all three have the same."""
         network = rivals(state.insertion, state.steepness, state.seed)["soft sort"]
         return state, sum(parameter.numel() for parameter in network.parameters())
 
-    def show(self, result: tuple[TrainingState, int], quality: Quality) -> None:
+    def show(self, result: tuple[SetTrainingState, int], quality: Quality) -> None:
         """Say how large the networks are; what belongs to another state goes."""
         state, parameters = result
         self.count.value = f"Each network has {parameters} parameters."
