@@ -81,11 +81,13 @@ class Saved:
         number: steps done in it.
         path: of its folder, relative to the run's.
         best: whether it is the best so far.
+        values: figures of its quality by name, such as the PSNR of unseen views.
     """
 
     number: int
     path: str
     best: bool = False
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
