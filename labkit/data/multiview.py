@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -168,4 +167,4 @@ def psnr(pictures: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
 
 def decibels(error: Tensor) -> Tensor:
     """-10 log10 of mean squared errors (...) of values in [0, 1], at most `CEILING`; differentiable."""
-    return -10 / math.log(10) * error.clamp_min(10 ** (-CEILING / 10)).log()
+    return -10 * error.clamp_min(10 ** (-CEILING / 10)).log10()

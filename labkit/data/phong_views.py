@@ -5,87 +5,29 @@ The shiny sphere of UDR, section 4.1: ``phong_views(SphereField(0.5), PhongScene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from labkit.data.multiview import MultiView, decibels
-from labkit.errors import DomainError, DTypeError, check_positive, check_tensor
+from labkit.data.phong_scene import PhongScene
+from labkit.errors import DomainError, DTypeError, check_positive
 from labkit.geometry.sdf import value_and_gradient
 from labkit.render.implicit import Field, Tracer, sphere_trace
 from labkit.scene.camera import Camera
-from labkit.scene.lights import Colour
 from labkit.scene.rays import Views
-from labkit.scene.vectors import check_between, dot, unit
+from labkit.scene.vectors import dot, unit
 
 EXACT = Tracer(epsilon=1e-6, max_steps=256, secant_steps=8)
-"""How ground truth is traced: as far as float32 goes."""
+"""How ground truth is traced: to a millionth of a world unit."""
 
 OCCLUSION = 2e-2
 """World units by which a point may lie behind what its camera sees and still count as seen: grazing rays stop early."""
 
 CHUNK = 1 << 18
 """Rays that are tested for occlusion at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class PhongScene:
-    """Material and light (UDR, section 3.2, equation 3). The defaults are those of the shiny sphere.
-
-    L = k_d O_d I_a + k_d O_d I_d (n . w_l)_+ + k_s O_s I_d (r . w_l)_+^n_s, with w_l the unit vector to the light and
-    r = -(I - 2 n n^T) w_o. The light does not fall off, nothing casts a shadow, and, other than under
-    `labkit.scene.Phong`, a highlight may reach where the surface itself is turned away from the light.
-
-    Args:
-        kd, ks: k_d and k_s, at least 0.
-        ambient: I_a, a `Colour`.
-        light_color: I_d, a `Colour`.
-        light: l, where the point light is, world units, (3,).
-        shininess: n_s, at least 1.
-        diffuse_color, specular_color: O_d and O_s, `Colour`; as tensors (N, 3) they differ from point to point.
-
-    Raises:
-        DomainError, ShapeError, DTypeError: as the names say.
-    """
-
-    kd: float | Tensor = 0.5
-    ks: float | Tensor = 0.6
-    ambient: Colour = 0.2
-    light_color: Colour = 1.0
-    light: Tensor | Sequence[float] = (2.0, 2.0, 2.0)
-    shininess: float | Tensor = 20.0
-    diffuse_color: Colour = 1.0
-    specular_color: Colour = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("kd", "ks", "ambient", "light_color", "diffuse_color", "specular_color"):
-            check_between(name, _as_tensor(getattr(self, name)), 0, torch.inf, with_low=True)
-        check_between("shininess", self.shininess, 1, torch.inf, with_low=True)
-        check_tensor("light", _as_tensor(self.light), "3")
-
-    def radiance(self, points: Tensor, normals: Tensor, directions: Tensor) -> Tensor:
-        """L, the light that leaves the surface against the view directions; may exceed 1.
-
-        Args:
-            points: x, (N, 3), world units.
-            normals: n, (N, 3), of length 1, outwards.
-            directions: v, (N, 3), of length 1, from the eye to the surface: w_o = -v.
-
-        Returns:
-            (N, 3), once differentiable in every tensor.
-        """
-        kd, ks, ambient, light_color, light, shininess, diffuse_color, specular_color = (
-            torch.as_tensor(getattr(self, name), dtype=points.dtype, device=points.device)
-            for name in self.__dataclass_fields__
-        )
-        to_light = unit(light - points)  # (N, 3)
-        mirrored = directions - 2 * dot(normals, directions) * normals  # r, (N, 3)
-        facing, shining = dot(normals, to_light).clamp_min(0), dot(mirrored, to_light).clamp_min(0)  # (N, 1) each
-        diffuse = kd * diffuse_color * (ambient + light_color * facing)
-        return diffuse + ks * specular_color * light_color * shining**shininess
 
 
 class Seen(NamedTuple):
@@ -136,7 +78,7 @@ def seen_surface(field: Field, views: Views, tracer: Tracer = EXACT) -> Seen:
         DomainError: no pixel sees the surface, or as `sphere_trace`.
         ShapeError, DTypeError, DeviceError: as the names say.
     """
-    height, width = views.size
+    height, width = views.validate().size
     pixel = torch.arange(height * width, device=views.rotation.device)
     found = []
     for number in range(len(views)):
@@ -236,12 +178,12 @@ class Sightings:
 
         Args:
             field, views, tracer: as in `seen_surface`.
-            cameras: V views from the distribution of views.
+            cameras: V views from the distribution of views, converted to the dtype and device of ``views``.
 
         Raises:
             DomainError, ShapeError, DTypeError, DeviceError: as `seen_surface`.
         """
-        seen = seen_surface(field, views, tracer)
+        seen, cameras = seen_surface(field, views, tracer), cameras.validate().to(views.rotation)
         weights = _weights(field, cameras, seen.points, seen.normals, tracer)
         eyes, rotation, intrinsics = (t[seen.view] for t in (views.eyes, views.rotation, views.intrinsics))
         own = _density(intrinsics, rotation, eyes, seen.points, seen.normals)
@@ -294,7 +236,7 @@ def view_independent_bound(
 
     Args:
         field, views, tracer: as in `seen_surface`; the views that are measured on.
-        scene: material and light.
+        scene: material and light, the same at all points.
         cameras: many views from the same distribution, such as 256 of `random_views`.
 
     Raises:
@@ -314,7 +256,7 @@ def _weights(field: Field, cameras: Views, points: Tensor, normals: Tensor, trac
         inside = ((place >= 0) & (place < size)).all(-1)
         rows.append(_density(camera.intrinsics, camera.rotation, eye, points, normals) * inside)
     weights = torch.stack(rows)
-    coarse = replace(tracer, epsilon=1e-4, secant_steps=0)
+    coarse = Tracer(epsilon=1e-4, radius=tracer.radius)
     for camera, point in (pair.unbind(-1) for pair in weights.nonzero().split(CHUNK)):
         offset = points[point] - cameras.eyes[camera]
         distance = torch.linalg.vector_norm(offset, dim=-1)
@@ -331,10 +273,6 @@ def _density(intrinsics: Tensor, rotation: Tensor, eyes: Tensor, points: Tensor,
     ahead = dot(rotation[:, 2], offset)[:, 0] / distance  # cos(phi), at the eye
     focal = intrinsics[:, 0, 0] * intrinsics[:, 1, 1]
     return torch.where((facing > 0) & (ahead > 0), focal * facing / (distance**2 * ahead**3), 0.0)
-
-
-def _as_tensor(value: Tensor | float | Sequence[float]) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 def _check_count(count: int) -> None:

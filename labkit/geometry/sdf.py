@@ -121,8 +121,9 @@ class TorusField:
     def __post_init__(self) -> None:
         check_positive("minor", self.minor)
         check_positive("major", self.major)
-        if not float(self.major) > float(self.minor):
-            raise DomainError("major", float(self.major), f"more than minor, {float(self.minor)}")
+        major, minor = (_check_numbers("major and minor", radius, "") for radius in (self.major, self.minor))
+        if not major > minor:
+            raise DomainError("major", major.item(), f"more than minor, {minor.item()}")
         _check_vector("center", self.center)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
-from labkit.errors import check_positive
+from labkit.errors import DomainError, check_positive
 from labkit.nets.encoding import encode, encode_with_jacobian, encoded_size
 from labkit.nets.layers import MAX_DEPTH, MAX_WIDTH, blank_linear, check_count, check_input, default_generator, linears
 
@@ -111,35 +110,30 @@ class SDFNet(nn.Module):
     def full(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return f, its gradient and the features in one forward pass, as UDR, section 3.3, asks.
 
-        Each layer carries h (N, width) and its derivatives along the three axes as 4 N rows of one matrix product:
-        the cost is that of four evaluations, and there is no second graph to differentiate.
+        The pass goes up through the layers for f and z, and down again for the gradient: the work of two evaluations.
+        (Carrying three tangents upwards would take four, and twice the training time.) Its derivative is written out
+        too, so there is no second graph to differentiate.
 
         Args:
             x: (N, 3), as for `__call__`.
 
         Returns:
-            f (N,), gradient (N, 3), and z (N, features) or None. All are differentiable in x and the weights, once:
-            a derivative of second order raises a RuntimeError (take `__call__` and autograd for that).
+            f (N,), gradient (N, 3), and z (N, features) or None. All are differentiable in x and the weights, once.
 
         Raises:
-            DTypeError, ShapeError, DomainError, DeviceError: as for `__call__`.
+            DTypeError, ShapeError, DomainError, DeviceError: as for `__call__`. DomainError also where a second
+                derivative of these is asked for (``create_graph``): call the network and take autograd for that.
         """
-        value, slopes = encode_with_jacobian(check_input("x", x, "N 3", self.top.weight), self.encoding)
-        start = torch.cat([value[None], slopes]).flatten(0, 1)  # (4 N, E): N values, then N derivatives for each axis
-        rows = start
-        for layer, linear in enumerate(linears(self.hidden)):
-            if layer == self.skip:
-                rows = torch.cat([rows, start], -1) / math.sqrt(2)
-            rows = _DualSoftplus.apply(rows @ linear.weight.T, linear.bias, self.beta)
-        top = F.linear(rows[: len(x)], self.top.weight, self.top.bias)  # (N, 1 + features)
-        gradient = (rows[len(x) :] @ self.top.weight[0]).view(3, len(x)).T
-        return top[:, 0], gradient, top[:, 1:] if top.shape[1] > 1 else None
+        rows, slopes = encode_with_jacobian(check_input("x", x, "N 3", self.top.weight), self.encoding)
+        parameters = [p for layer in (*linears(self.hidden), self.top) for p in (layer.weight, layer.bias)]
+        top, gradient = _ValueAndGradient.apply(self.beta, self.skip, rows, *parameters)
+        return top[:, 0], (slopes * gradient).sum(-1).T, top[:, 1:] if top.shape[1] > 1 else None
 
     def _last_hidden(self, start: Tensor) -> Tensor:
         rows = start
         for layer, linear in enumerate(linears(self.hidden)):
             if layer == self.skip:
-                rows = torch.cat([rows, start], -1) / math.sqrt(2)
+                rows = _joined(rows, start)
             rows = F.softplus(F.linear(rows, linear.weight, linear.bias), self.beta, THRESHOLD)
         return rows
 
@@ -166,34 +160,69 @@ class SDFNet(nn.Module):
         self.top.bias[0] = found[-1]
 
 
-class _DualSoftplus(Function):
-    """Softplus of values plus bias, and its derivative times the slopes: one layer's activation of h and J at once.
+class _ValueAndGradient(Function):
+    """The outputs of the network and the gradient of the first one in its encoded input, as one operation.
 
-    ``a = softplus(h + b)`` and ``a_k = s J_k`` with ``s = sigmoid(beta (h + b))`` for the three axes k. Written out,
-    it stores s once and needs no graph of its own: dh = da s + beta s (1 - s) sum_k da_k J_k, dJ_k = da_k s.
+    With the layers ``h = W a + b``, ``a' = softplus(h)``, ``s = sigmoid(beta h)``, the gradient p comes down by
+    ``u = s p'``, ``p = W^T u``. Backward, the derivative q of the loss in p goes up the same way, and meets that of
+    a, called d here, on its way down: ``q' = s W q``, ``e = s d' + beta s (1 - s) p' W q``, ``d = W^T e``, with
+    ``dW = u q^T + e a^T``.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, bias: Tensor, beta: float) -> Tensor:
-        """Rows (4 N, W): N values, then N slopes for each axis. The same shape comes back."""
-        h, slopes = rows.view(4, -1, rows.shape[-1]).split([1, 3])  # (1, N, W), (3, N, W)
-        h = h + bias
-        s = torch.sigmoid(beta * h)
-        ctx.save_for_backward(s, slopes)
-        ctx.beta = beta
-        out = torch.empty_like(rows).view(4, *h.shape[1:])
-        out[:1] = F.softplus(h, beta, THRESHOLD)
-        torch.mul(slopes, s, out=out[1:])
-        return out.view_as(rows)
+    def forward(ctx: Any, beta: float, skip: int, start: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Input (N, E), then weight and bias of each layer. Returns the outputs (N, 1 + features) and p (N, E)."""
+        *weights, top = parameters[::2]
+        *biases, top_bias = parameters[1::2]
+        a, entered, slopes = start, [], []
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            entered.append(_joined(a, start) if layer == skip else a)
+            h = F.linear(entered[-1], weight, bias)
+            slopes.append((beta * h).sigmoid_())
+            a = F.softplus(h, beta, THRESHOLD)
+        p, again, downs = top[:1], torch.zeros_like(start), []
+        for layer in reversed(range(len(weights))):
+            downs.append(slopes[layer] * p)
+            p = downs[-1] @ weights[layer]
+            if layer == skip:
+                p, again = _parted(p, start)
+        ctx.beta, ctx.skip = beta, skip
+        ctx.save_for_backward(a, *entered, *slopes, *reversed(downs), *parameters[::2])
+        return F.linear(a, top, top_bias), p + again
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, d_outputs: Tensor, d_gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The derivatives of the class's docstring."""
-        s, slopes = ctx.saved_tensors
-        value, along = grad.view(4, *s.shape[1:]).split([1, 3])
-        result = torch.empty_like(grad).view(4, *s.shape[1:])
-        torch.mul(along, s, out=result[1:])
-        bent = (along * slopes).sum(0, keepdim=True)
-        result[:1] = s * (value + ctx.beta * (1 - s) * bent)
-        return result.view_as(grad), result[0].sum(0), None
+        if torch.is_grad_enabled():
+            raise DomainError("create_graph", True, "False here: for second derivatives call the network, and autograd")
+        a, *saved = ctx.saved_tensors
+        depth = (len(saved) - 1) // 4
+        entered, slopes, downs, (*weights, top) = (saved[k * depth : (k + 1) * depth + (k == 3)] for k in range(4))
+        q, ups, bends = d_gradient, [], []
+        for layer, weight in enumerate(weights):
+            ups.append(_joined(q, d_gradient) if layer == ctx.skip else q)
+            q = ups[-1] @ weight.T
+            bend = q * downs[layer]
+            bends.append(bend.addcmul_(bend, slopes[layer], value=-1))  # s (1 - s) p' W q
+            q *= slopes[layer]
+        d_top = d_outputs.T @ a
+        d_top[0] += q.sum(0)
+        found = [d_outputs.sum(0), d_top]
+        d, again = d_outputs @ top, torch.zeros_like(d_gradient)
+        for layer in reversed(range(depth)):
+            e = (slopes[layer] * d).add_(bends[layer], alpha=ctx.beta)
+            found += [e.sum(0), torch.addmm(downs[layer].T @ ups[layer], e.T, entered[layer])]
+            d = e @ weights[layer]
+            if layer == ctx.skip:
+                d, again = _parted(d, d_gradient)
+        return None, None, d + again, *reversed(found)
+
+
+def _joined(rows: Tensor, start: Tensor) -> Tensor:
+    return torch.cat([rows, start], -1) / math.sqrt(2)
+
+
+def _parted(rows: Tensor, start: Tensor) -> list[Tensor]:
+    """The transpose of `_joined`."""
+    size = start.shape[-1]
+    return list((rows / math.sqrt(2)).split([rows.shape[-1] - size, size], -1))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from labkit.errors import DomainError, DTypeError, ShapeError, check_device, check_positive, check_tensor
 from labkit.geometry.sdf import Field
+from labkit.render.field_rays import check_rays, check_values, evaluate, sphere_span
 
 HIT, LEFT, NEVER_MET, EXHAUSTED = range(4)
 REASONS = ("hit", "left the sphere", "never met the sphere", "steps exhausted")
@@ -104,67 +105,6 @@ class _Lines:
         return evaluate(field, self(s, rows), finite=False)
 
 
-def evaluate(field: Field, points: Tensor, *, finite: bool = True) -> Tensor:
-    """Return ``field(points)``, one value for each of the points (N, 3).
-
-    Raises:
-        ShapeError: not one value for each point.
-        DomainError: NaN or infinity, if ``finite``: that waits for the device.
-    """
-    values = field(points)
-    if values.shape != points.shape[:1]:
-        raise ShapeError("field", tuple(values.shape), f"({len(points)},), one value for each point")
-    if finite:
-        _check_values(values, points)
-    return values
-
-
-def _check_values(values: Tensor, points: Tensor) -> None:
-    """Raise `DomainError`, naming the first point (N, 3) where the value (N,) of the field is no finite number."""
-    broken = ~values.detach().isfinite()
-    if bool(broken.any()):
-        place = tuple(points[broken][0].tolist())
-        raise DomainError("field", f"{values[broken][0].item()} at {place}", "finite numbers inside the sphere")
-
-
-def check_rays(origins: Tensor, directions: Tensor) -> None:
-    """Check N rays.
-
-    Args:
-        origins, directions: (N, 3); the directions have length 1 to 1e-3.
-
-    Raises:
-        DomainError: NaN, infinity, or a direction of another length.
-        ShapeError, DTypeError, DeviceError: as the names say.
-    """
-    check_tensor("origins", origins, "N 3")
-    check_tensor("directions", directions, f"{len(origins)} 3", finite=False)
-    if origins.dtype != directions.dtype:
-        raise DTypeError("directions", directions.dtype, f"{origins.dtype}, the type of the origins")
-    check_device(origins=origins, directions=directions)
-    length = torch.linalg.vector_norm(directions.detach(), dim=-1)
-    if bool((~((length - 1).abs() <= 1e-3)).any()):  # true for NaN
-        worst = (length - 1).abs().argmax()
-        raise DomainError("directions", f"length {length[worst].item():g} at index {worst.item()}", "length 1")
-
-
-def sphere_span(origins: Tensor, directions: Tensor, radius: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the depths between which rays run inside the sphere about the origin, and the depth of its middle.
-
-    Args:
-        origins, directions: (N, 3), the directions of length 1.
-        radius: world units.
-
-    Returns:
-        near, far and middle, (N,) each, world units from the ray's origin. 0 <= near <= far, and near = far where the
-        ray does not meet the sphere: at its point nearest to the centre. Middle is negative where that lies behind.
-    """
-    middle = -(origins * directions).sum(-1)
-    offset = origins + middle[:, None] * directions  # (N, 3)
-    half = (radius**2 - offset.square().sum(-1)).clamp_min(0).sqrt()
-    return (middle - half).clamp_min(0), (middle + half).clamp_min(0), middle
-
-
 @torch.no_grad()
 def sphere_trace(
     field: Field, origins: Tensor, directions: Tensor, tracer: Tracer | None = None, history: bool = False
@@ -179,7 +119,7 @@ def sphere_trace(
         origins: (N, 3), world units.
         directions: (N, 3), of length 1.
         tracer: the settings, by default those of the paper.
-        history: keep the path of every ray.
+        history: keep the path of every ray, as far as Algorithm 1 goes.
 
     Returns:
         Detached from every graph. Waits for the device once per step only.
@@ -240,11 +180,11 @@ class _March:
             sound = live & value.isfinite()
             behind = sound & (value < 0) & ~self.forced[rows]
             moved = sound & ~behind
+            self.step[rows] = torch.where(moved, value, torch.where(behind, tracer.backoff * f, self.step[rows]))
             self.outer[rows] = torch.where(moved, s, self.outer[rows])
             self.f_outer[rows] = torch.where(moved, f, self.f_outer[rows])
             self.s[rows] = torch.where(moved, there, s)
             self.f[rows] = torch.where(moved, value, f)
-            self.step[rows] = torch.where(moved, value, torch.where(behind, tracer.backoff * f, self.step[rows]))
             self.forced[rows] = behind
             self.steps[rows] = torch.where(live, number, self.steps[rows])
             state = torch.where(moved & (value <= tracer.epsilon), HIT, self.state[rows])
@@ -253,7 +193,7 @@ class _March:
             self.broken[rows] = torch.where(live & ~sound, value, self.broken[rows])
             if history:
                 walked.append((self.s.clone(), self.f.clone()))
-        _check_values(self.broken, self.lines(self.s + self.step))
+        check_values(self.broken, self.lines(self.s + self.step))
         self.state[self.state == _MARCHING] = EXHAUSTED
         return walked
 
@@ -281,7 +221,7 @@ def _from_both_sides(field: Field, march: _March, tracer: Tracer) -> None:
         outer, f_outer = torch.where(searching, s, outer), torch.where(searching, f, f_outer)
         s, f = torch.where(searching, there, s), torch.where(searching, value, f)
     march.steps[rows] += tracer.max_steps
-    _check_values(f, lines(s, rows))
+    check_values(f, lines(s, rows))
     found = f < 0
     rows = rows[found]
     march.state[rows] = HIT
@@ -311,7 +251,7 @@ def _refine(field: Field, march: _March, tracer: Tracer) -> None:
         closer = ~(f.abs() >= f_best.abs())  # true for NaN, so that it is found below
         best, f_best = torch.where(closer, s, best), torch.where(closer, f, f_best)
     march.steps[rows] += tracer.secant_steps
-    _check_values(f_best, march.lines(best, rows))
+    check_values(f_best, march.lines(best, rows))
     march.s[rows], march.f[rows] = best, f_best
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from labkit.errors import DomainError, DTypeError, check_device, check_positive, check_tensor
 from labkit.geometry.sdf import Field, value_and_gradient
-from labkit.render.implicit import check_rays, evaluate, sphere_span
+from labkit.render.field_rays import check_rays, evaluate, sphere_span
 from labkit.smooth.gates import family_of
 
 FLOOR = 1e-4  # share of the samples' distribution that is uniform, so that no part of a ray goes unseen
@@ -66,7 +66,7 @@ def composite(f: Tensor, depths: Tensor, beta: float | Tensor) -> Tensor:
         (N, S), not negative, with sum ``1 - exp(-integral over the ray)``, at most 1. Differentiable in all arguments.
 
     Raises:
-        DomainError: f not finite, depths that decrease or are NaN, or ``beta`` not positive.
+        DomainError: NaN, infinity, decreasing depths, or ``beta`` not positive.
         ShapeError, DTypeError, DeviceError: as the names say.
 
     Source: VolSDF, section 3; the exact integral, in place of its rectangle rule, is labkit's.
@@ -75,8 +75,9 @@ def composite(f: Tensor, depths: Tensor, beta: float | Tensor) -> Tensor:
     check_device(f=f, depths=check_tensor("depths", depths, f"{f.shape[0]} {f.shape[1]}", finite=False))
     check_positive("beta", beta, "world units")
     lengths = depths.diff(dim=-1)  # (N, S - 1)
-    if not bool((lengths >= 0).all()):
-        raise DomainError("depths", "a sample nearer than the one before it, or NaN", "depths that do not decrease")
+    if not bool(((lengths >= 0) & lengths.isfinite()).all()):
+        got = "NaN, infinity, or a sample nearer than the one before it"
+        raise DomainError("depths", got, "finite depths that do not decrease")
     u = f / beta
     integral = torch.minimum(u, torch.zeros_like(u)) - 0.5 * torch.exp(-u.abs())  # of Psi(-u) du
     rise = u.diff(dim=-1)

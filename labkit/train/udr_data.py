@@ -1,0 +1,102 @@
+"""What a UDR run looks at: pictures to train on, pictures to measure on, and the truth where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from labkit.data import choy, idr_cameras, transforms_json
+from labkit.data.mesh_views import in_unit_sphere, mesh_views
+from labkit.data.multiview import MultiView
+from labkit.data.phong_views import PhongScene, phong_views, random_views, view_independent_bound
+from labkit.errors import DomainError
+from labkit.geometry import Mesh, bathtub, chair, couch, load_mesh
+from labkit.geometry.field_mesh import field_mesh
+from labkit.geometry.metrics import sample_surface
+from labkit.geometry.sdf import BoxField, CapsuleField, SphereField, TorusField, value_and_gradient
+from labkit.render.implicit import Field
+from labkit.train.udr_config import SceneConfig
+
+FIELDS: Mapping[str, Field] = MappingProxyType(
+    {
+        "sphere": SphereField(0.5),
+        "box": BoxField((0.4, 0.3, 0.35)),
+        "torus": TorusField(0.45, 0.18),
+        "capsule": CapsuleField((-0.3, 0.0, 0.0), (0.3, 0.0, 0.0), 0.25),
+    }
+)
+MESHES: Mapping[str, Callable[[], Mesh]] = MappingProxyType({"chair": chair, "couch": couch, "bathtub": bathtub})
+READERS: Mapping[str, Callable[[Path], MultiView]] = MappingProxyType(
+    {"choy": choy.read, "idr": idr_cameras.read, "transforms": transforms_json.read}
+)
+RESOLUTION = 96  # of the grid by which the surface of an exact field is sampled, and drawn
+BOUND_CAMERAS = 64  # from which the view-independent bound takes its means
+
+
+class Problem(NamedTuple):
+    """Pictures and truth.
+
+    Attributes:
+        train, unseen: pictures to train on and to measure on.
+        mesh: the true surface, None for photographs.
+        field: its exact distance, None where only the mesh is known.
+        bound: PSNR, decibels, that no view-independent renderer can exceed on the unseen views in expectation, over
+            the pixels that see the surface; None where it is not known.
+    """
+
+    train: MultiView
+    unseen: MultiView
+    mesh: Mesh | None
+    field: Field | None
+    bound: float | None
+
+    def surface(self, count: int, generator: torch.Generator) -> Tensor | None:
+        """Random points of the true surface, (count, 3), or None."""
+        if self.mesh is None:
+            return None
+        points = sample_surface(self.mesh, count, generator).points
+        if self.field is not None:  # from the grid's surface to the exact one
+            value, gradient = value_and_gradient(self.field, points)
+            points = points - value[:, None] * gradient
+        return points
+
+
+def problem(config: SceneConfig) -> Problem:
+    """Make or read what a run needs; on the CPU, deterministic by ``config.seed``.
+
+    Raises:
+        LabError: a folder or file that is missing, broken, or holds too few pictures.
+    """
+    phong = PhongScene(config.kd, config.ks, config.ambient, light=config.light, shininess=config.shininess)
+    if config.source in READERS:
+        read = READERS[config.source](_existing(config.path))
+        if len(read) < 2:
+            raise DomainError("scene.path", f"{len(read)} pictures", "at least 2, one of them to measure on")
+        train, unseen = read.split(min(config.unseen, len(read) - 1))
+        return Problem(train.select(torch.arange(min(config.views, len(train)))), unseen, None, None, None)
+    size = (config.size, config.size)
+    stream = torch.Generator().manual_seed(config.seed)
+    train_views, unseen_views = (
+        random_views(count, size, config.distance, config.fov, stream) for count in (config.views, config.unseen)
+    )
+    if config.source in FIELDS:
+        field = FIELDS[config.source]
+        cameras = random_views(BOUND_CAMERAS, size, config.distance, config.fov, stream)
+        bound = view_independent_bound(field, phong, unseen_views, cameras).psnr
+        truth = field_mesh(field, RESOLUTION)
+        return Problem(
+            phong_views(field, phong, train_views), phong_views(field, phong, unseen_views), truth, field, bound
+        )
+    mesh = in_unit_sphere(MESHES[config.source]() if config.source in MESHES else load_mesh(_existing(config.path)))
+    return Problem(mesh_views(mesh, train_views, phong), mesh_views(mesh, unseen_views, phong), mesh, None, None)
+
+
+def _existing(path: str) -> Path:
+    if not path:
+        raise DomainError("scene.path", "nothing", "the path that this source needs")
+    return Path(path)
