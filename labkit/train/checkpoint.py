@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labkit.errors import DomainError, FileError, LabError, check_positive
 from labkit.files import read_bytes, write_bytes
-from labkit.train.checkpoint_format import State, read, written
+from labkit.train.checkpoint_format import MANIFEST, State, read, written
 
 ASIDE = ".aside-"  # begins the name of a folder that is being written or removed
 HIGHEST = 10**12
@@ -45,7 +45,7 @@ class Checkpoints:
         It is written aside, flushed to the disk and renamed; the pointers follow, ``latest`` as the last.
 
         Args:
-            number: steps done, at least 0. An earlier checkpoint of the same number is replaced.
+            number: steps done, at least 0. Another checkpoint of the same number is replaced; the same one stays.
             state: on any devices.
             best: whether it is the best so far.
 
@@ -64,16 +64,17 @@ class Checkpoints:
             for path in self.leftovers():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             self.folder.mkdir(exist_ok=True)
-            try:
-                aside.mkdir()
-                for name, data in contents.items():
-                    _write(aside / name, data)
-                _flush(aside)
-                self._remove(number)
-                aside.rename(target)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-            _flush(self.folder)
+            if not self._holds(number, contents[MANIFEST]):
+                try:
+                    aside.mkdir()
+                    for name, data in contents.items():
+                        _write(aside / name, data)
+                    _flush(aside)
+                    self._remove(number)
+                    aside.rename(target)
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
+                _flush(self.folder)
             for pointer in ("best", "latest") if best else ("latest",):
                 write_bytes(self.run / pointer, f"{number}\n".encode())
             _flush(self.run)
@@ -106,6 +107,14 @@ class Checkpoints:
         except OSError as error:
             fault = error if isinstance(error, FileError) else FileError(str(self.folder), error, "a readable folder")
             raise FileError(fault.argument, fault.got, f"{fault.expected}; {self._cure(found)}") from error
+
+    def _holds(self, number: int, manifest: bytes) -> bool:
+        """Whether the very same is there and good, as after an exact resume: then nothing needs to be taken away."""
+        try:
+            read(self.folder, _name(number))
+            return read_bytes(self.folder / _name(number) / MANIFEST) == manifest
+        except OSError:
+            return False
 
     def _find(self, wanted: int | str) -> int:
         numbers = self.numbers()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labkit.errors import check_positive
-from labkit.train.config import EngineConfig, check_non_negative
+from labkit.train.config import EngineConfig, check_fraction, check_non_negative
 
 Source = Literal["sphere", "box", "torus", "capsule", "chair", "couch", "bathtub", "mesh", "choy", "idr", "transforms"]
 Kind = Literal["UDR", "DRnoV", "DVR", "view"]
@@ -173,6 +173,8 @@ class UDR(EngineConfig):
 
     Attributes:
         views_per_step, pixels_per_view: rays of a step: 24 views and 1,024 pixels of each.
+        edge_share: share of them drawn, from all views, where a silhouette is near: the few pixels that the mask terms
+            can learn from; 0, as the paper, for none.
         learning_rate: of Adam.
         decay_every: steps after which the learning rate halves, again and again; 0, as the paper, for never.
         camera_rate: learning rate of the cameras, which are then fitted too; 0, as the paper, for fixed ones.
@@ -186,6 +188,7 @@ class UDR(EngineConfig):
     volume: VolumeConfig = VolumeConfig()
     views_per_step: int = 24
     pixels_per_view: int = 1024
+    edge_share: float = 0.0
     learning_rate: float = 1e-4
     decay_every: int = 0
     camera_rate: float = 0.0
@@ -196,3 +199,4 @@ class UDR(EngineConfig):
             check_positive(name, getattr(self, name))
         for name in ("decay_every", "camera_rate"):
             check_non_negative(name, getattr(self, name))
+        check_fraction("edge_share", self.edge_share)

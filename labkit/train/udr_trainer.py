@@ -53,6 +53,7 @@ class UDRTrainer:
         ).to(team.device)
         self.problem = problem(config.scene)
         self.pictures = self.problem.train.to(team.device)
+        self.edges = _near_edges(self.pictures.masks)
         self.tracer = Tracer(**asdict(config.tracing))
         self.cameras = CameraOffsets(self.pictures.views).to(team.device)
         if config.volume.on:
@@ -123,10 +124,15 @@ class UDRTrainer:
         count = min(config.views_per_step, len(self.pictures))
         views = torch.randperm(len(self.pictures), generator=stream, device=stream.device)[:count]
         pixels = torch.randint(height * width, (count, config.pixels_per_view), generator=stream, device=stream.device)
+        numbers = (views[:, None] * height * width + pixels).flatten()  # (views * pixels_per_view,)
+        if len(self.edges):
+            chosen = torch.randint(len(self.edges), (len(numbers),), generator=stream, device=stream.device)
+            near = torch.arange(len(numbers), device=stream.device) < config.edge_share * len(numbers)
+            numbers = torch.where(near, self.edges[chosen], numbers)
         points = torch.rand(config.loss.eikonal_points, 3, generator=stream, device=stream.device)
         fractions = torch.rand(config.loss.samples, generator=stream, device=stream.device)
         return {
-            "pixels": (views[:, None] * height * width + pixels).flatten(),  # (views * pixels_per_view,)
+            "pixels": numbers,
             "points": (2 * points - 1) * self.tracer.radius,  # (P, 3)
             "fractions": fractions,  # (S,)
         }
@@ -134,6 +140,12 @@ class UDRTrainer:
     def _of_this_member(self) -> tuple[Pixels, Tensor, Tensor]:
         pixels = self.pictures.pixels(self.team.share(self.batch["pixels"]))
         return pixels, self.team.share(self.batch["points"]), self.batch["fractions"]
+
+
+def _near_edges(masks: Tensor) -> Tensor:
+    """Numbers of the pixels (E,) around which, two pixels each way, masks (B, 1, H, W) are not all 0 or all 1."""
+    highest, lowest = (torch.nn.functional.max_pool2d(sign * masks, 5, 1, 2) for sign in (1, -1))
+    return (highest + lowest > 0).flatten().nonzero()[:, 0]
 
 
 def truth(problem: Problem) -> Iterator[Event]:
