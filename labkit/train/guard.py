@@ -39,7 +39,7 @@ def descend(
     """
     optimizer.zero_grad(set_to_none=True)
     if loss.requires_grad:
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
     gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients) if gradients else loss.new_zeros(())
     if not bool(team.mean(loss.detach() + norm).isfinite()):

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from labkit.data import choy, idr_cameras, transforms_json
+from labkit.data.choy import read as read_choy
+from labkit.data.idr_cameras import read as read_idr
 from labkit.data.mesh_views import in_unit_sphere, mesh_views
 from labkit.data.multiview import MultiView
 from labkit.data.phong_views import PhongScene, phong_views, random_views, view_independent_bound
+from labkit.data.transforms_json import read as read_transforms
 from labkit.errors import DomainError
 from labkit.geometry import Mesh, bathtub, chair, couch, load_mesh
 from labkit.geometry.field_mesh import field_mesh
@@ -32,7 +34,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 )
 MESHES: Mapping[str, Callable[[], Mesh]] = MappingProxyType({"chair": chair, "couch": couch, "bathtub": bathtub})
 READERS: Mapping[str, Callable[[Path], MultiView]] = MappingProxyType(
-    {"choy": choy.read, "idr": idr_cameras.read, "transforms": transforms_json.read}
+    {"choy": read_choy, "idr": read_idr, "transforms": read_transforms}
 )
 RESOLUTION = 96  # of the grid by which the surface of an exact field is sampled, and drawn
 BOUND_CAMERAS = 64  # from which the view-independent bound takes its means

@@ -33,6 +33,10 @@ class UDRTrainer:
     """The networks f and M, the pictures, and one Adam; see `labkit.train.trainer.Trainer`."""
 
     best = "psnr unseen"
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    generators: Mapping[str, torch.Generator]
+    batch: Mapping[str, Tensor]
 
     def __init__(self, config: UDR, team: Team) -> None:
         self.config, self.team = config, team
@@ -72,7 +76,7 @@ class UDRTrainer:
             groups.append({"params": list(self.cameras.parameters()), "lr": config.camera_rate})
         self.adam = torch.optim.Adam(groups)
         self.modules, self.optimizers = {"loss": self.loss}, {"adam": self.adam}
-        self.batch: dict[str, Tensor] = {}
+        self.batch = {}
 
     def step(self, number: int) -> Mapping[str, Tensor | float]:
         """Random pixels of random views (UDR, section 6.2), equation 10, Adam."""

@@ -51,10 +51,10 @@ def cube(generator: torch.Generator, count: int) -> Tensor:
     return 3 * torch.rand(count, 3, generator=generator, dtype=torch.float64) - 1.5
 
 
-def surface(field: Field, generator: torch.Generator, count: int = 40_000) -> Tensor:
-    """Points where the field is zero, found by Newton steps and then bisection-tight, without use of exactness."""
+def surface(field: Field, generator: torch.Generator, count: int = 10_000) -> Tensor:
+    """Points where the field is zero, by Newton steps, which need no exact distance."""
     x = cube(generator, count)
-    for _ in range(60):
+    for _ in range(40):
         f, g = value_and_gradient(field, x)
         x = x - f[:, None] * g
     return x[field(x).abs() < 1e-9]
@@ -108,14 +108,14 @@ def test_solids_are_exact(name: str, generator: torch.Generator) -> None:
 @pytest.mark.parametrize("name", BOUNDS)
 def test_operations_are_bounds(name: str, generator: torch.Generator) -> None:
     """|f| is at most the distance to the surface; a union is exact outside, an intersection inside."""
-    field, x = BOUNDS[name], cube(generator, 5000) / 2
+    field, x = BOUNDS[name], cube(generator, 800) / 2
     f = field(x)
     nearest = torch.cdist(x, surface(field, generator)).amin(-1)
     assert (nearest > f.abs() - 1e-6).all()
     exact = {"union": f > 0.1, "intersection": f < -0.05}.get(name)
     if exact is not None:
         assert exact.any()
-        assert (nearest[exact] < f[exact].abs() + 0.03).all()  # the samples lie about 0.02 apart
+        assert (nearest[exact] < f[exact].abs() + 0.05).all()  # the samples lie about 0.03 apart
     else:
         assert (nearest > f.abs() + 0.05).any()
 
