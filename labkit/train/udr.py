@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -86,4 +87,4 @@ def preview(config: UDR) -> Iterator[Event]:
     Raises:
         LabError: the scene cannot be made or read.
     """
-    yield from truth(problem(config.scene))
+    yield from truth(problem(replace(config.scene, views=1)))

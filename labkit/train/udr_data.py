@@ -22,6 +22,7 @@ from labkit.geometry.field_mesh import field_mesh
 from labkit.geometry.metrics import sample_surface
 from labkit.geometry.sdf import BoxField, CapsuleField, SphereField, TorusField, value_and_gradient
 from labkit.render.implicit import Field
+from labkit.scene.rays import Views
 from labkit.train.udr_config import SceneConfig
 
 FIELDS: Mapping[str, Field] = MappingProxyType(
@@ -47,15 +48,23 @@ class Problem(NamedTuple):
         train, unseen: pictures to train on and to measure on.
         mesh: the true surface, None for photographs.
         field: its exact distance, None where only the mesh is known.
-        bound: PSNR, decibels, that no view-independent renderer can exceed on the unseen views in expectation, over
-            the pixels that see the surface; None where it is not known.
+        phong: its light and material, None for photographs.
+        cameras: many views from the distribution of the others, None for photographs.
     """
 
     train: MultiView
     unseen: MultiView
-    mesh: Mesh | None
-    field: Field | None
-    bound: float | None
+    mesh: Mesh | None = None
+    field: Field | None = None
+    phong: PhongScene | None = None
+    cameras: Views | None = None
+
+    def bound(self) -> float | None:
+        """PSNR, decibels, that no view-independent renderer can exceed on the unseen views in expectation, over the
+        pixels that see the surface; None where the exact field is not known."""
+        if self.field is None or self.phong is None or self.cameras is None:
+            return None
+        return view_independent_bound(self.field, self.phong, self.unseen.views, self.cameras).psnr
 
     def surface(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Random points of the true surface, (count, 3), or None."""
@@ -74,28 +83,26 @@ def problem(config: SceneConfig) -> Problem:
     Raises:
         LabError: a folder or file that is missing, broken, or holds too few pictures.
     """
-    phong = PhongScene(config.kd, config.ks, config.ambient, light=config.light, shininess=config.shininess)
     if config.source in READERS:
         read = READERS[config.source](_existing(config.path))
         if len(read) < 2:
             raise DomainError("scene.path", f"{len(read)} pictures", "at least 2, one of them to measure on")
         train, unseen = read.split(min(config.unseen, len(read) - 1))
-        return Problem(train.select(torch.arange(min(config.views, len(train)))), unseen, None, None, None)
-    size = (config.size, config.size)
+        return Problem(train.select(torch.arange(min(config.views, len(train)))), unseen)
+    phong = PhongScene(config.kd, config.ks, config.ambient, light=config.light, shininess=config.shininess)
     stream = torch.Generator().manual_seed(config.seed)
-    train_views, unseen_views = (
-        random_views(count, size, config.distance, config.fov, stream) for count in (config.views, config.unseen)
+    # The views to train on come last, so that the others do not depend on how many these are.
+    unseen_views, cameras, train_views = (
+        random_views(count, (config.size, config.size), config.distance, config.fov, stream)
+        for count in (config.unseen, BOUND_CAMERAS, config.views)
     )
     if config.source in FIELDS:
         field = FIELDS[config.source]
-        cameras = random_views(BOUND_CAMERAS, size, config.distance, config.fov, stream)
-        bound = view_independent_bound(field, phong, unseen_views, cameras).psnr
-        truth = field_mesh(field, RESOLUTION)
-        return Problem(
-            phong_views(field, phong, train_views), phong_views(field, phong, unseen_views), truth, field, bound
-        )
+        train, unseen = (phong_views(field, phong, views) for views in (train_views, unseen_views))
+        return Problem(train, unseen, field_mesh(field, RESOLUTION), field, phong, cameras)
     mesh = in_unit_sphere(MESHES[config.source]() if config.source in MESHES else load_mesh(_existing(config.path)))
-    return Problem(mesh_views(mesh, train_views, phong), mesh_views(mesh, unseen_views, phong), mesh, None, None)
+    train, unseen = (mesh_views(mesh, views, phong) for views in (train_views, unseen_views))
+    return Problem(train, unseen, mesh, None, phong, cameras)
 
 
 def _existing(path: str) -> Path:

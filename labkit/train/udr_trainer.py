@@ -97,8 +97,9 @@ class UDRTrainer:
         found = view_quality(self.field, self.appearance, self.problem, self.tracer, count)
         if final:
             found |= surface_quality(self.field, self.problem, self.config.seed)
-            if self.problem.bound is not None:
-                found["psnr bound"] = self.problem.bound
+            bound = self.problem.bound()
+            if bound is not None:
+                found["psnr bound"] = bound
         return found
 
     def truth(self) -> Iterable[Event]:
