@@ -41,10 +41,10 @@ def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """The first page lists the four commands."""
+    """The first page lists the five commands."""
     main(["--help"])
     listed = re.findall(r"• (\w+)", capsys.readouterr().out)
-    assert listed == ["lab", "render", "bench", "doctor"]
+    assert listed == ["lab", "render", "train", "bench", "doctor"]
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))

@@ -1,4 +1,4 @@
-"""The command line: ``labkit lab | render | bench | doctor``; each command is a frozen dataclass with ``run()``."""
+"""The command line: ``labkit lab | render | train | bench | doctor``; each a frozen dataclass with ``run()``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``labkit``; those of the process if None.
 
     Returns:
-        0 on success, 1 where ``doctor`` found something to mend, 2 on an error, which is one line on stderr that says
-        what to do, and 130 after Ctrl-C.
+        0 on success, 1 where ``doctor`` found something to mend or a run failed, 2 on an error, which is one line on
+        stderr that says what to do, and 130 after Ctrl-C.
     """
     try:
         command = parse(arguments)
@@ -59,7 +59,9 @@ def parse(arguments: Sequence[str] | None) -> Command | None:
     from labkit.cli.doctor import Doctor
     from labkit.cli.lab import Lab
     from labkit.cli.render import Render
+    from labkit.cli.train import Train, understand
 
+    words = sys.argv[1:] if arguments is None else list(arguments)
     about = "An interactive laboratory for differentiable rendering."
     complaint = io.StringIO()
 
@@ -68,11 +70,14 @@ def parse(arguments: Sequence[str] | None) -> Command | None:
 
     try:
         with redirect_stderr(complaint):
-            return tyro.cli(Lab | Render | Bench | Doctor, prog="labkit", description=about, args=arguments)
+            if words[:1] == ["train"]:
+                return understand(words[1:])
+            return tyro.cli(Lab | Render | Train | Bench | Doctor, prog="labkit", description=about, args=words)
     except SystemExit as stop:
         if not stop.code:
             return None
         # tyro frames its complaint, with dashes where the terminal has no lines: a title, the sentence, a rule, hints.
         rows = [row.strip(" │╭╮╰╯─") for row in complaint.getvalue().splitlines()[1:]]
         sentence = takewhile(is_text, dropwhile(lambda row: not is_text(row), rows))
-        raise UsageError(f"{' '.join(sentence)} (labkit --help lists what there is)") from stop
+        page = takewhile(lambda word: not word.startswith("-"), words[:2] if words[:1] == ["train"] else [])
+        raise UsageError(f"{' '.join(sentence)} ({' '.join(['labkit', *page])} --help lists what there is)") from stop

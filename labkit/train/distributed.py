@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,4 +87,7 @@ def team(device: torch.device) -> Iterator[Team]:
     try:
         yield Team(device, distributed.get_rank(), distributed.get_world_size())
     finally:
+        # A wrapped module that outlives the group would free it while holding Python's lock, on which a thread of the
+        # group may wait: a deadlock.
+        gc.collect()
         distributed.destroy_process_group()

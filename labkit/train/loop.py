@@ -53,12 +53,24 @@ def drive(
             does not fit; later whatever a step raises, after it is noted as `Failed`.
     """
     with team(resolve_device(config.device)) as members, deterministic(config.deterministic):
-        folder = opened(name, config, run, resume) if members.rank == 0 else None
-        with Journal.open(folder, config, members) as journal:
-            members.wait()  # until the folder is there
-            trainer = make(members)
-            number, best, warning = restored(trainer, members, run) if resume else (0, -math.inf, "")
-            yield from _Loop(config, trainer, journal, members, number, best).run(warning)
+        yield from _session(name, config, make, run, resume, members)
+
+
+def _session(
+    name: str,
+    config: EngineConfig,
+    make: Callable[[Team], Trainer],
+    run: str | Path | None,
+    resume: bool,
+    members: Team,
+) -> Iterator[Event]:
+    """One member's work; a function of its own so that the trainer is gone before the team is dissolved."""
+    folder = opened(name, config, run, resume) if members.rank == 0 else None
+    with Journal.open(folder, config, members) as journal:
+        members.wait()  # until the folder is there
+        trainer = make(members)
+        number, best, warning = restored(trainer, members, run) if resume else (0, -math.inf, "")
+        yield from _Loop(config, trainer, journal, members, number, best).run(warning)
 
 
 class _Loop:

@@ -24,7 +24,8 @@ class SceneConfig:
         size: of the pictures, pixels; what a folder holds is taken as it is.
         distance: of the cameras from the centre, world units; the object lies in the unit sphere.
         fov: full angle of view, degrees.
-        kd, ks: k_d and k_s of equation 3, how much is reflected diffusely and as a highlight.
+        kd: k_d of equation 3, how much is reflected diffusely.
+        ks: k_s of equation 3, how much is reflected as a highlight.
         ambient: I_a, ambient light.
         shininess: n_s, the exponent of the highlight.
         light: position of the point light, world units.
@@ -57,7 +58,8 @@ class FieldConfig:
     """The network f, see `labkit.nets.SDFNet`.
 
     Attributes:
-        width, depth: neurons of a layer, and hidden layers.
+        width: neurons of a layer.
+        depth: hidden layers.
         radius: of the sphere that it begins as, world units.
         encoding: frequencies of the positional encoding of x; 0, as the paper, for none.
         features: numbers that f hands to M besides x, n and v; 0 as the paper.
@@ -82,7 +84,8 @@ class AppearanceConfig:
 
     Attributes:
         kind: what it sees: "UDR" x, n, v; "DRnoV" x, n; "DVR" x; "view" x, v.
-        width, depth: neurons of a layer, and hidden layers.
+        width: neurons of a layer.
+        depth: hidden layers.
         encoding: frequencies of the positional encoding of v; 0 as the paper.
         output: what keeps colours in range.
     """
@@ -101,7 +104,17 @@ class AppearanceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TracingConfig:
-    """Sphere tracing, see `labkit.render.implicit.Tracer`, whose fields these are."""
+    """Sphere tracing, see `labkit.render.implicit.Tracer`, whose fields these are.
+
+    Attributes:
+        epsilon: a ray has arrived where f is at most this, world units.
+        radius: r, of the sphere about the origin that holds the object, world units.
+        backoff: alpha in (0, 1), by which a step is shortened that would land behind the surface.
+        max_steps: evaluations of f on a ray, after which it counts as a miss.
+        secant_steps: more of them for a ray that stopped behind the surface; 0 is the literal Algorithm 1.
+        two_sided: where the steps run out, come from the far side of the sphere too.
+        compact: evaluate f at the rays that are still on their way only; the results are the same.
+    """
 
     epsilon: float = 1e-5
     radius: float = 1.0
@@ -172,11 +185,13 @@ class UDR(EngineConfig):
     """A UDR run (UDR, sections 3 and 6.2). The defaults are the paper's.
 
     Attributes:
-        views_per_step, pixels_per_view: rays of a step: 24 views and 1,024 pixels of each.
+        views_per_step: views that a step takes rays of; 24 in the paper.
+        pixels_per_view: rays of each of them; 1,024 in the paper.
         edge_share: share of them drawn, from all views, where a silhouette is near: the few pixels that the mask terms
             can learn from; 0, as the paper, for none.
-        learning_rate: of Adam.
-        decay_every: steps after which the learning rate halves, again and again; 0, as the paper, for never.
+        learning_rate: of Adam, for f.
+        appearance_rate: of Adam, for M; in the paper the same.
+        decay_every: steps after which both halve, again and again; 0, as the paper, for never.
         camera_rate: learning rate of the cameras, which are then fitted too; 0, as the paper, for fixed ones.
     """
 
@@ -190,12 +205,13 @@ class UDR(EngineConfig):
     pixels_per_view: int = 1024
     edge_share: float = 0.0
     learning_rate: float = 1e-4
+    appearance_rate: float = 1e-4
     decay_every: int = 0
     camera_rate: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("views_per_step", "pixels_per_view", "learning_rate"):
+        for name in ("views_per_step", "pixels_per_view", "learning_rate", "appearance_rate"):
             check_positive(name, getattr(self, name))
         for name in ("decay_every", "camera_rate"):
             check_non_negative(name, getattr(self, name))

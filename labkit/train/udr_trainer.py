@@ -70,10 +70,14 @@ class UDRTrainer:
             self.cameras.requires_grad_(False)
         self.called = team.wrap(self.loss)
         self.parameters = {name: value for name, value in self.loss.named_parameters() if value.requires_grad}
-        nets = [value for name, value in self.parameters.items() if not name.startswith("cameras.")]
-        groups = [{"params": nets, "lr": config.learning_rate}]
-        if config.camera_rate:
-            groups.append({"params": list(self.cameras.parameters()), "lr": config.camera_rate})
+        rates = {"field.": config.learning_rate, "appearance.": config.appearance_rate, "cameras.": config.camera_rate}
+        rates["log_beta"] = config.learning_rate  # of volume rendering
+        groups = [
+            {"params": [value for name, value in self.parameters.items() if name.startswith(part)], "lr": rate}
+            for part, rate in rates.items()
+        ]
+        groups = [group for group in groups if group["params"]]
+        self.rates = [group["lr"] for group in groups]
         self.adam = torch.optim.Adam(groups)
         self.modules, self.optimizers = {"loss": self.loss}, {"adam": self.adam}
         self.batch = {}
@@ -81,8 +85,9 @@ class UDRTrainer:
     def step(self, number: int) -> Mapping[str, Tensor | float]:
         """Random pixels of random views (UDR, section 6.2), equation 10, Adam."""
         config = self.config
-        for group, rate in zip(self.adam.param_groups, (config.learning_rate, config.camera_rate), strict=False):
-            group["lr"] = rate * (0.5 ** (number // config.decay_every) if config.decay_every else 1.0)
+        fallen = 0.5 ** (number // config.decay_every) if config.decay_every else 1.0
+        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
+            group["lr"] = rate * fallen
         self.batch = self._draw()
         terms = self.called(*self._of_this_member(), number)
         loss = torch.stack(list(terms.values())).sum()

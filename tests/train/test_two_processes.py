@@ -1,0 +1,107 @@
+"""Two processes that train together equal one with the same global batch: gradients, parameters, and Adam's moments."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labkit.train import udr
+from labkit.train.checkpoint import Checkpoints, State
+from labkit.train.distributed import Team
+from labkit.train.train_state import state_of
+from labkit.train.udr_trainer import UDRTrainer
+from tests.tolerances import FLOAT32, FLOAT64
+from tests.train import tiny_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 4
+TINY = replace(tiny_recipe.PRESETS["tiny"], double=True)
+UDR = udr.PRESETS["tiny"]
+CASES: dict[str, tuple[Any, Any]] = {
+    "tiny-mean": (tiny_recipe.Tiny, TINY),
+    "tiny-sum": (tiny_recipe.Tiny, replace(TINY, reduction="sum")),
+    "udr-mean": (UDRTrainer, UDR),
+    "udr-sum": (UDRTrainer, replace(UDR, loss=replace(UDR.loss, reduction="sum"))),
+}
+PROGRAM = """
+import os, sys
+from pathlib import Path
+import torch
+from labkit.train.distributed import team
+from tests.train.test_two_processes import CASES, run
+
+with team(torch.device("cpu")) as members:
+    for name in CASES:
+        run(name, members, Path(sys.argv[1]) / name)
+    members.wait()
+    os._exit(0)
+"""
+
+
+def run(name: str, team: Team, folder: Path) -> None:
+    """Train some steps; rank 0 keeps after each the state, the gradients and the figures."""
+    make, config = CASES[name]
+    trainer = make(config, team)
+    if team.rank == 0:
+        folder.mkdir()
+    for number in range(1, STEPS + 1):
+        figures = trainer.step(number)
+        if team.rank == 0:
+            state = state_of(trainer.modules, trainer.optimizers, trainer.generators)
+            module = next(iter(trainer.modules.values()))
+            slopes = {key: value.grad for key, value in module.named_parameters() if value.grad is not None}
+            told = {key: float(value) for key, value in figures.items()}
+            Checkpoints(folder, keep=STEPS).save(number, State({**state.tensors, "gradients": slopes}, told))
+
+
+@pytest.fixture(scope="module")
+def team_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All cases, each trained by the same two processes, which are told what torchrun would tell them."""
+    folder = tmp_path_factory.mktemp("team")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(folder)],
+            env={**os.environ, **told, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    try:
+        said = [process.communicate(timeout=120)[1] for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    assert [process.returncode for process in pair] == [0, 0], "\n".join(said)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_equal_one(name: str, team_runs: Path, tmp_path: Path) -> None:
+    """After the first step and after the last."""
+    alone = tmp_path / name
+    run(name, Team(torch.device("cpu")), alone)
+    for number in (1, STEPS):
+        (_, found), (_, wanted) = (Checkpoints(folder).load(number) for folder in (team_runs / name, alone))
+        assert found.tensors.keys() == wanted.tensors.keys() >= {"gradients", "optimizer.adam"}
+        assert any(bool(slope.any()) for slope in wanted.tensors["gradients"].values())
+        for group, tensors in wanted.tensors.items():
+            for key, value in tensors.items():
+                if value.is_floating_point() and value.any():
+                    tolerance = (FLOAT64 if value.dtype == torch.float64 else FLOAT32)["rtol"]
+                    error = (found.tensors[group][key] - value).abs().max() / value.abs().max()
+                    assert error < tolerance, f"step {number}, {group}, {key}"
+        assert found.facts == pytest.approx(wanted.facts, rel=1e-5, abs=1e-5)
