@@ -99,7 +99,12 @@ class _Loop:
             self.close(Done(self.number, stopped=True))
             raise
         except BaseException as error:
-            told = "interrupted in the middle of a step" if isinstance(error, KeyboardInterrupt) else repr(error)
+            if isinstance(error, KeyboardInterrupt):
+                told = "interrupted in the middle of a step"
+            elif self.team.world > 1 and isinstance(error, RuntimeError) and not isinstance(error, LabError):
+                told = f"another process of the team is gone, or this one failed ({error!r})"
+            else:
+                told = repr(error)
             self.close(Failed(self.number, f"{told}; resume from the last checkpoint", self.checkpoint))
             raise
 

@@ -137,7 +137,7 @@ class LossConfig:
         sharpness: a of "bce" at the start, 1 / world units; doubled every ``sharpen_every`` steps.
         sharpen_every: steps.
         eikonal_points: random points of the bounding box a step.
-        eikonal_surface: whether the traced points take part too, as in the successor.
+        eikonal_surface: whether the surface points take part too, by their share of the rays, as in the successor.
         samples: points on a ray among which the smallest f is sought.
         grazing: least |grad f . v| that equation 8 divides by. Rays that graze the surface have gradients without
             bound, which drown all others; see `labkit.render.surface_point`.

@@ -79,9 +79,9 @@ class SurfaceLoss(nn.Module):
             logits = -sharpness * self.field(lowest)
             entropy = nn.functional.binary_cross_entropy_with_logits(logits, alpha[open_rays], reduction="sum")
             terms["mask"] = scale * self.config.mask * entropy / sharpness
-        if self.config.eikonal_surface:
-            points = torch.cat([points, trace.points[seen]])
         terms["eikonal"] = self.config.eikonal * eikonal(self.field, points)
+        if self.config.eikonal_surface:
+            terms["eikonal"] += self.config.eikonal * (normals.norm(dim=-1) - 1).square().sum() / len(alpha)
         return terms
 
     def _lowest(self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, fractions: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,11 @@ from labkit.train.udr_data import Problem
 
 SAMPLES = 10_000  # points on each surface for the Chamfer distance
 RESOLUTION = 96  # of the grid from which the final surface is taken
+
+
+def patient(tracer: Tracer) -> Tracer:
+    """The tracer for pictures: a grazing ray on which a training step gives up is a hole in a silhouette here."""
+    return replace(tracer, two_sided=True, max_steps=2 * tracer.max_steps, secant_steps=max(tracer.secant_steps, 8))
 
 
 def picture(field: SDFNet, appearance: Appearance, view: Views, tracer: Tracer) -> FieldPicture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from labkit.train.udr_cameras import CameraOffsets
 from labkit.train.udr_config import UDR
 from labkit.train.udr_data import Problem, problem
 from labkit.train.udr_loss import SurfaceLoss
-from labkit.train.udr_measure import face_on_colors, mesh_of, picture, surface_quality, view_quality
+from labkit.train.udr_measure import face_on_colors, mesh_of, patient, picture, surface_quality, view_quality
 from labkit.train.udr_volume import VolumeLoss
 
 PREVIEW_RESOLUTION = 48  # of the grid of a live surface
@@ -58,7 +59,7 @@ class UDRTrainer:
         self.problem = problem(config.scene)
         self.pictures = self.problem.train.to(team.device)
         self.edges = _near_edges(self.pictures.masks)
-        self.tracer = Tracer(**asdict(config.tracing))
+        self.tracer = patient(Tracer(**asdict(config.tracing)))
         self.cameras = CameraOffsets(self.pictures.views).to(team.device)
         if config.volume.on:
             self.loss: nn.Module = VolumeLoss(
@@ -72,7 +73,7 @@ class UDRTrainer:
         self.parameters = {name: value for name, value in self.loss.named_parameters() if value.requires_grad}
         rates = {"field.": config.learning_rate, "appearance.": config.appearance_rate, "cameras.": config.camera_rate}
         rates["log_beta"] = config.learning_rate  # of volume rendering
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [value for name, value in self.parameters.items() if name.startswith(part)], "lr": rate}
             for part, rate in rates.items()
         ]
