@@ -1,4 +1,4 @@
-"""``labkit bench``: which tables it prints, and that the rows about sorting say what was measured."""
+"""``labkit bench``: which tables it prints, and that their rows say what was measured."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from conftest import need
 
 from labkit import icosphere, save_mesh
 from labkit.cli import bench as bench_raster
-from labkit.cli import bench_fractals, bench_renderers, bench_sorting, main
+from labkit.cli import bench_fractals, bench_implicit, bench_renderers, bench_sorting, main
 from labkit.cli.bench_sorting import CURES, Contender, accuracy, rows
+from labkit.train import udr_loss
+from labkit.train.udr import PRESETS
 
 ROW = re.compile(
     r" *(?P<n>\d+) +(?P<lists>\d+) (?P<name>\w+(?:, matrix)?) +\| +(?P<forward>[\d.]+) ms +(?P<both>[\d.]+) ms"
@@ -27,7 +29,7 @@ def measured(lines: Iterator[str]) -> list[dict[str, str]]:
     return [found.groupdict() for found in map(ROW.fullmatch, lines) if found]
 
 
-@pytest.mark.parametrize("name", ["all", "raster", "renderers", "sorting", "fractals"])
+@pytest.mark.parametrize("name", ["all", "raster", "renderers", "sorting", "fractals", "implicit"])
 def test_only_chooses_the_tables(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +39,7 @@ def test_only_chooses_the_tables(
         "renderers": bench_renderers,
         "sorting": bench_sorting,
         "fractals": bench_fractals,
+        "implicit": bench_implicit,
     }
     for table, module in tables.items():
         monkeypatch.setattr(module, "rows", lambda quick, mesh=None, table=table: iter([f"{table} {quick}"]))
@@ -127,3 +130,45 @@ def test_a_row_of_each_rasterizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert all(
         0 < float(forward) <= float(both) for line in found for forward, both in [re.findall(r"([\d.]+) ms", line)]
     )
+
+
+def test_rows_of_implicit_surfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ratios are those of the times beside them, compaction saves evaluations, and the shares fill the step."""
+    monkeypatch.setattr(bench_implicit, "SIZES", ((24, 10),))
+    monkeypatch.setattr(bench_implicit, "PRESETS", {"cpu": PRESETS["tiny"]})
+    monkeypatch.setattr(bench_implicit, "WARM_UP", 5)
+    monkeypatch.setattr(bench_implicit, "PROFILED", 1)
+    found = "\n".join(bench_implicit.rows(quick=True))
+    own, twice, ratio = map(float, numbers(r"own +([\d.]+) ms, autograd twice +([\d.]+) ms, ([\d.]+)x", found)[0])
+    assert ratio == pytest.approx(twice / own, rel=0.1)
+    (few, fast, ahead), (many, slow, _) = (
+        (int(points.replace(",", "")), float(time), float(times))
+        for points, time, times in numbers(r"([\d,]+) evaluations +([\d.]+) ms +([\d.]+)x", found)
+    )
+    assert few < many
+    assert ahead == pytest.approx(slow / fast, rel=0.1)
+    (per_second, ahead), (masked, _) = (
+        tuple(map(float, row)) for row in numbers(r"([\d.]+) steps/s +([\d.]+)x", found)
+    )
+    assert ahead == pytest.approx(per_second / masked, rel=0.1)
+    shares = {name.strip(): float(share) for name, share in numbers(r"\n  (\D+?) +([\d.]+)%", found)}
+    assert set(shares) == {*bench_implicit.PARTS.values(), *bench_implicit.STARTS.values(), "the rest"}
+    assert sum(shares.values()) == pytest.approx(100, abs=0.5)
+    assert min(shares.values()) > 0
+
+
+def numbers(pattern: str, text: str) -> list[tuple[str, ...]]:
+    """The groups of every match."""
+    return [found.groups() for found in re.finditer(pattern, text)]
+
+
+def test_marks_are_taken_off_again() -> None:
+    """They are seen from inside only, and an operation belongs to the nearest mark."""
+    before = udr_loss.sphere_trace
+    with bench_implicit.marked():
+        assert udr_loss.sphere_trace is not before
+    assert udr_loss.sphere_trace is before
+    weight = torch.ones(300, 300)
+    found = bench_implicit.shares(lambda: [torch.mm(weight, weight) for _ in range(20)])
+    assert set(found) == {"matrix products", "the rest"}
+    assert found["matrix products"] > 0.5

@@ -41,14 +41,19 @@ class Bench:
     """Where the kernels run; cpu is the only one so far."""
     quick: bool = False
     """Small sizes only: less than a minute instead of many."""
-    only: Literal["all", "raster", "renderers", "sorting", "fractals"] = "all"
-    """The table to print: AlgoNet in many settings, all rasterizers, soft sorting, or fractals."""
+    only: Literal["all", "raster", "renderers", "sorting", "fractals", "implicit"] = "all"
+    """The table to print: AlgoNet in many settings, all rasterizers, soft sorting, fractals, or implicit surfaces."""
     mesh: Path | None = None
     """A mesh file on which two rasterizers are also timed at 1,024 pixels."""
 
     def run(self) -> int:
         """Print the rows as they are measured; return 0."""
-        from labkit.cli import bench_fractals, bench_renderers, bench_sorting  # they use the clock of this file
+        from labkit.cli import (
+            bench_fractals,
+            bench_implicit,
+            bench_renderers,
+            bench_sorting,
+        )  # they use the clock of this file
 
         if self.device != "cpu":
             raise BackendError("device", repr(self.device), "'cpu', the only device with a streaming kernel so far")
@@ -57,6 +62,7 @@ class Bench:
             "renderers": partial(bench_renderers.rows, mesh=self.mesh),
             "sorting": bench_sorting.rows,
             "fractals": bench_fractals.rows,
+            "implicit": bench_implicit.rows,
         }
         for line in chain.from_iterable(tables[name](self.quick) for name in tables if self.only in ("all", name)):
             print(line, flush=True)

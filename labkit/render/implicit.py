@@ -135,7 +135,7 @@ def sphere_trace(
     origins, directions = origins.detach(), directions.detach()
     near, far, middle = sphere_span(origins, directions, tracer.radius)
     lines = _Lines(origins + middle[:, None] * directions, directions)
-    march = _March(lines, near - middle, far - middle)
+    march = _March.begin(lines, near - middle, far - middle)
     walked = march.run(field, tracer, history)
     if tracer.two_sided:
         _from_both_sides(field, march, tracer)
@@ -149,53 +149,73 @@ def sphere_trace(
     return Trace(lines(march.s), march.s + middle, march.state == HIT, march.state, march.steps, path, distances)
 
 
+@dataclass(eq=False)
 class _March:
-    """Rays on their way along ``lines`` from ``start`` to ``end``, (N,) each: all they need to go on."""
+    """N rays on their way along ``lines``: all they need to go on, (N,) each."""
 
-    def __init__(self, lines: _Lines, start: Tensor, end: Tensor) -> None:
-        self.lines, self.end = lines, end
-        self.s, self.f = start.clone(), torch.zeros_like(start)  # where they stand, and f there
-        self.outer, self.f_outer = start.clone(), torch.zeros_like(start)  # where they stood before; f 0: nowhere
-        self.step = torch.zeros_like(start)  # to be tried next; the first evaluation is at the start
-        self.forced = torch.ones_like(start, dtype=torch.bool)  # take that step, whatever f is there
-        self.state = torch.where(end > start, _MARCHING, NEVER_MET)
-        self.steps = torch.zeros_like(self.state)
-        self.broken = torch.zeros_like(start)  # f where it was no finite number: told at the end, without waiting
+    lines: _Lines
+    end: Tensor
+    s: Tensor  # where they stand
+    f: Tensor  # the field there
+    outer: Tensor  # where they stood before
+    f_outer: Tensor  # the field there; 0: nowhere
+    step: Tensor  # to be tried next
+    forced: Tensor  # take that step, whatever f is there
+    state: Tensor
+    steps: Tensor
 
-    def run(self, field: Field, tracer: Tracer, history: bool = False) -> list[tuple[Tensor, Tensor]]:
+    @classmethod
+    def begin(cls, lines: _Lines, start: Tensor, end: Tensor) -> _March:
+        """Rays whose first step is none: the first evaluation is at the start."""
+        f, f_outer, step = torch.zeros_like(start), torch.zeros_like(start), torch.zeros_like(start)
+        forced = torch.ones_like(start, dtype=torch.bool)
+        state = torch.where(end > start, _MARCHING, NEVER_MET)
+        return cls(lines, end, start.clone(), f, start.clone(), f_outer, step, forced, state, torch.zeros_like(state))
+
+    def run(self, field: Field, tracer: Tracer, history: bool = False, first: int = 1) -> list[tuple[Tensor, Tensor]]:
         """Walk until all rays have ended; return s and f after each evaluation where ``history``."""
-        walked = []
-        rows: Tensor | slice = slice(None)
-        for number in range(1, tracer.max_steps + 1):
-            marching = self.state == _MARCHING
-            if tracer.compact:
-                rows = marching.nonzero()[:, 0]  # waits for the device
-                if not len(rows):
-                    break
-            elif not bool(marching.any()):
+        walked: list[tuple[Tensor, Tensor]] = []
+        value = self.f
+        for number in range(first, tracer.max_steps + 1):
+            live = self.state == _MARCHING
+            rows = live.nonzero()[:, 0]  # waits for the device
+            if not len(rows):
                 break
-            live, s, f = marching[rows], self.s[rows], self.f[rows]
-            there = s + self.step[rows]
-            value = self.lines.field(field, there, rows)
-            sound = live & value.isfinite()
-            behind = sound & (value < 0) & ~self.forced[rows]
-            moved = sound & ~behind
-            self.step[rows] = torch.where(moved, value, torch.where(behind, tracer.backoff * f, self.step[rows]))
-            self.outer[rows] = torch.where(moved, s, self.outer[rows])
-            self.f_outer[rows] = torch.where(moved, f, self.f_outer[rows])
-            self.s[rows] = torch.where(moved, there, s)
-            self.f[rows] = torch.where(moved, value, f)
-            self.forced[rows] = behind
-            self.steps[rows] = torch.where(live, number, self.steps[rows])
-            state = torch.where(moved & (value <= tracer.epsilon), HIT, self.state[rows])
-            state = torch.where(moved & (there >= self.end[rows]), LEFT, state)
-            self.state[rows] = torch.where(live & ~sound, LEFT, state)
-            self.broken[rows] = torch.where(live & ~sound, value, self.broken[rows])
+            if tracer.compact and 2 * len(rows) < len(live) and not history:
+                self._finish(rows, field, tracer, number)
+                return walked
+            there = self.s + self.step
+            points = self.lines(there)
+            if tracer.compact:
+                found = evaluate(field, points.index_select(0, rows), finite=False)
+                value = torch.zeros_like(there).index_copy_(0, rows, found)
+            else:
+                value = evaluate(field, points, finite=False)
+            sound = live & (value.abs() < torch.inf)  # other rays stay where they are, to be told of at the end
+            behind = sound & (value < 0) & ~self.forced
+            moved = sound ^ behind
+            self.step = torch.where(behind, tracer.backoff * self.f, torch.where(moved, value, self.step))
+            self.outer, self.f_outer = torch.where(moved, self.s, self.outer), torch.where(moved, self.f, self.f_outer)
+            self.s, self.f = torch.where(moved, there, self.s), torch.where(moved, value, self.f)
+            self.forced = behind
+            self.steps += live
+            self.state.masked_fill_(moved & (value <= tracer.epsilon), HIT)
+            self.state.masked_fill_(moved & (there >= self.end), LEFT)
             if history:
                 walked.append((self.s.clone(), self.f.clone()))
-        check_values(self.broken, self.lines(self.s + self.step))
-        self.state[self.state == _MARCHING] = EXHAUSTED
+        lost = self.state == _MARCHING
+        check_values(torch.where(lost, value, 0), self.lines(self.s + self.step))
+        self.state.masked_fill_(lost, EXHAUSTED)
         return walked
+
+    def _finish(self, rows: Tensor, field: Field, tracer: Tracer, first: int) -> None:
+        """Let these rays (M,) walk on without the others, whose bookkeeping costs time."""
+        names = [name for name in vars(self) if name != "lines"]
+        lines = _Lines(self.lines.middle[rows], self.lines.directions[rows])
+        part = _March(lines, *(getattr(self, name)[rows] for name in names))
+        part.run(field, tracer, first=first)
+        for name in names:
+            getattr(self, name)[rows] = getattr(part, name)
 
 
 def _from_both_sides(field: Field, march: _March, tracer: Tracer) -> None:
@@ -205,7 +225,7 @@ def _from_both_sides(field: Field, march: _March, tracer: Tracer) -> None:
         return
     lines = march.lines
     # The same walk along the reversed rays, up to where the first one came.
-    back = _March(_Lines(lines.middle[lost], -lines.directions[lost]), -march.end[lost], -march.s[lost])
+    back = _March.begin(_Lines(lines.middle[lost], -lines.directions[lost]), -march.end[lost], -march.s[lost])
     back.run(field, tracer)
     march.steps[lost] += back.steps
     march.state[lost] = torch.where(back.state == LEFT, LEFT, EXHAUSTED)

@@ -80,8 +80,8 @@ class _Loop:
         self.config, self.trainer, self.journal, self.team = config, trainer, journal, members
         self.number, self.best = number, best
         self.saved = number or None  # the step of the newest checkpoint
-        self.checkpoint: str | None = None
-        self.paused = self.told_paused = self.stopped = self.single = self.save_asked = False
+        self.checkpoint = f"checkpoints/{number:06d}" if number else None
+        self.paused = self.told_paused = self.stopped = self.single = self.save_asked = self.over = False
         self.previewer = Previewer(config.preview_every if members.rank == 0 else 0.0)
         self.unwritten: list[Event] = []
         self.idle = 0
@@ -94,9 +94,10 @@ class _Loop:
                 yield from self.say(Warned(self.number, warning))
             yield from self.train()
         except GeneratorExit:  # whoever iterates has left
-            for _ in self.save():
-                pass
-            self.close(Done(self.number, stopped=True))
+            if not self.over:
+                for _ in self.save():
+                    pass
+                self.close(Done(self.number, stopped=True))
             raise
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -138,8 +139,12 @@ class _Loop:
             if self.number % self.config.save_every == 0:
                 yield from self.save()
         yield from self.save()
+        while self.saved != self.number and self.journal.writes and not self.stopped:  # the disk is full
+            yield from self.obey()
+            yield from self.save()
         yield from self.previews(last=True)
         values = {} if self.stopped or self.team.rank else dict(self.trainer.measure(final=True))
+        self.over = True
         yield from self.say(Done(self.number, self.stopped, values))
 
     def say(self, event: Event) -> Iterator[Event]:
@@ -228,6 +233,7 @@ class _Loop:
             batch = self.journal.save_batch(self.number + 1, self.trainer.batch)
             told += f"; its batch is in {batch}" if batch else ""
         yield from self.save()
+        self.over = True
         yield from self.say(Failed(self.number, told, self.checkpoint))
 
     def watch(self, values: dict[str, float]) -> Iterator[Event]:

@@ -56,6 +56,13 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
+def test_leaving_at_the_last_word_changes_nothing(tmp_path: Path) -> None:
+    for event in train(TINY, tmp_path / "run"):
+        if isinstance(event, Done):
+            break
+    assert [event.stopped for event in of(Done, list(read_events(tmp_path / "run")))] == [False]
+
+
 @pytest.mark.parametrize("left_after", [3, 4, 7])
 def test_leaving_and_resuming_is_the_same_bit_for_bit(tmp_path: Path, left_after: int) -> None:
     whole = list(train(TINY, tmp_path / "whole"))
@@ -68,7 +75,9 @@ def test_leaving_and_resuming_is_the_same_bit_for_bit(tmp_path: Path, left_after
     events.close()
     second = list(train(TINY, tmp_path / "parts", resume=True))
     assert losses(first) + losses(second) == losses(whole)
-    assert all(torch.equal(value, weights(tmp_path / "whole")[name]) for name, value in weights(tmp_path / "parts").items())
+    assert all(
+        torch.equal(value, weights(tmp_path / "whole")[name]) for name, value in weights(tmp_path / "parts").items()
+    )
 
 
 def test_twice_k_steps_are_two_k_steps(tmp_path: Path) -> None:
@@ -112,7 +121,9 @@ def test_nan_ends_with_report_and_good_checkpoint(tmp_path: Path) -> None:
     assert bool(batch["x"].isnan().any())
     sound = list(train(replace(TINY, steps=5), tmp_path / "sound"))
     assert losses(events) == losses(sound)
-    assert all(torch.equal(value, weights(tmp_path / "sound")[name]) for name, value in weights(tmp_path / "run").items())
+    assert all(
+        torch.equal(value, weights(tmp_path / "sound")[name]) for name, value in weights(tmp_path / "run").items()
+    )
     again = list(train(replace(TINY, poison=6), tmp_path / "run", resume=True))
     assert isinstance(again[-1], Failed)
     assert again[-1].number == 5
@@ -179,6 +190,27 @@ def test_what_cannot_be_saved_pauses_and_keeps_the_old_one(tmp_path: Path, monke
     send(run, "resume")
     drain(events, seen, Done)
     assert losses(seen) == losses(list(train(TINY)))
+    assert Checkpoints(run).numbers()[-1] == 10
+
+
+def test_the_end_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last checkpoint cannot be written at first; the run is not done until it is."""
+    save, attempts = Checkpoints.save, []
+
+    def refuse(self: Checkpoints, number: int, *rest: object) -> Path:
+        attempts.append(number)
+        if attempts.count(10) == 1:
+            raise FileError("checkpoints", "no space left on device", "room")
+        return save(self, number, *rest)
+
+    monkeypatch.setattr(journals.Checkpoints, "save", refuse)
+    run, seen = tmp_path / "run", []
+    events = train(TINY, run)
+    drain(events, seen, Warned)
+    drain(events, seen, Phase)
+    send(run, "resume")
+    drain(events, seen, Done)
+    assert not seen[-1].stopped
     assert Checkpoints(run).numbers()[-1] == 10
 
 

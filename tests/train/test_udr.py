@@ -70,7 +70,7 @@ def test_twice_k_steps_are_two_k_steps_bit_for_bit(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_network_is_refused_with_a_table(tmp_path: Path) -> None:
     list(udr.train(TINY, tmp_path / "run"))
-    with pytest.raises(LabError, match="field.width"):
+    with pytest.raises(LabError, match=r"field\.width"):
         next(udr.train(tiny(field__width=32), tmp_path / "run", resume=True))
     other = UDRTrainer(tiny(field__width=32), TEAM)
     from labkit.train.train_state import restore
@@ -115,7 +115,7 @@ def test_a_mesh_file_and_what_is_missing(tmp_path: Path) -> None:
     save_mesh(icosphere(2), tmp_path / "ball.obj")
     done = list(udr.train(tiny(scene__source="mesh", scene__path=str(tmp_path / "ball.obj"), steps=2)))[-1]
     assert "chamfer x1000" in done.values
-    with pytest.raises(LabError, match="scene.path"):
+    with pytest.raises(LabError, match=r"scene\.path"):
         next(udr.train(tiny(scene__source="mesh")))
     with pytest.raises(LabError):
         next(udr.train(tiny(scene__source="choy", scene__path=str(tmp_path))))
@@ -134,7 +134,9 @@ def test_previews_and_truth(tmp_path: Path) -> None:
     assert losses(plain) == losses(events)  # previews use no randomness of the steps
 
 
-def terms_by_hand(field: SDFNet, look: Appearance, pixels: Pixels, views: Views, config: LossConfig) -> dict[str, float]:
+def terms_by_hand(
+    field: SDFNet, look: Appearance, pixels: Pixels, views: Views, config: LossConfig
+) -> dict[str, float]:
     """Equation 10 ray by ray."""
     sums = {"color": 0.0, "false hit": 0.0, "false miss": 0.0}
     fractions = torch.linspace(0, 1, 9)
