@@ -139,7 +139,7 @@ RENDER = ["render", "icosphere", "-o", "x.png"]
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "lab, render, bench, doctor"),
+        ([], "lab, render, train, bench, doctor"),
         (["rendr"], "rendr"),
         (["render", "icosphere"], "--out"),
         (["render", "missing.obj", "-o", "x.png"], "missing.obj"),

@@ -38,6 +38,7 @@ READERS: Mapping[str, Callable[[Path], MultiView]] = MappingProxyType(
     {"choy": read_choy, "idr": read_idr, "transforms": read_transforms}
 )
 RESOLUTION = 96  # of the grid by which the surface of an exact field is sampled, and drawn
+MESH_RADIUS = 0.7  # of the sphere that a mesh is fitted into, world units: the presets' cameras see all of it
 BOUND_CAMERAS = 64  # from which the view-independent bound takes its means
 
 
@@ -100,7 +101,8 @@ def problem(config: SceneConfig) -> Problem:
         field = FIELDS[config.source]
         train, unseen = (phong_views(field, phong, views) for views in (train_views, unseen_views))
         return Problem(train, unseen, field_mesh(field, RESOLUTION), field, phong, cameras)
-    mesh = in_unit_sphere(MESHES[config.source]() if config.source in MESHES else load_mesh(_existing(config.path)))
+    mesh = MESHES[config.source]() if config.source in MESHES else load_mesh(_existing(config.path))
+    mesh = in_unit_sphere(mesh, MESH_RADIUS)
     train, unseen = (mesh_views(mesh, views, phong) for views in (train_views, unseen_views))
     return Problem(train, unseen, mesh, None, phong, cameras)
 
