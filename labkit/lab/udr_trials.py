@@ -16,17 +16,16 @@ from labkit.lab.explorer_mesh import receive
 from labkit.lab.panel import Panel
 
 UPLOADS = Path("uploads")
-WHOLE = "scene.fov = 44\n"  # wide enough for whatever fills the unit sphere
 VOLUME = "volume.on = true\nvolume.samples = 32\npixels_per_view = 3"  # a step about as long as without a volume
 TRIALS: Mapping[str, str] = MappingProxyType(
     {
         "torus": "scene.source = torus",
         "box": "scene.source = box",
-        "couch": f"{WHOLE}scene.source = couch",
-        "chair: thin legs": f"{WHOLE}scene.source = chair",
-        "3 views": f"{WHOLE}scene.source = couch\nscene.views = 3",
-        "no masks": f"{WHOLE}scene.source = couch\nloss.mask = 0\nedge_share = 0",
-        "no masks, as a volume": f"{WHOLE}scene.source = couch\n{VOLUME}\nedge_share = 0",
+        "couch": "scene.source = couch",
+        "chair: thin legs": "scene.source = chair",
+        "3 views": "scene.source = couch\nscene.views = 3",
+        "no masks": "scene.source = couch\nloss.mask = 0\nedge_share = 0",
+        "no masks, as a volume": f"scene.source = couch\n{VOLUME}\nedge_share = 0",
     }
 )
 """Lines for the field *change fields* of a training panel."""
@@ -68,4 +67,4 @@ def choose(panel: Panel, name: str) -> None:
 
 def use(panel: Panel, path: str | os.PathLike[str]) -> None:
     """Let the next run of a training panel learn the mesh of a file."""
-    panel.set(overrides=f"{WHOLE}scene.source = mesh\nscene.path = {os.fspath(path)}")
+    panel.set(overrides=f"scene.source = mesh\nscene.path = {os.fspath(path)}")
