@@ -166,8 +166,7 @@ if QUICK:  # with a browser you press Run yourself
 # - **Three runs as an example** (preset *cpu*, seeds 0, 1, 2, also of the cameras; object on all unseen views, dB).
 #   Bound: 25.6, 25.0, 25.2. UDR: 36.2, 33.2, 39.2. DVR: 25.0, 23.9, 24.7, and DRnoV the same within half a decibel.
 #   All Chamfer distances were at the floor, 17.7 to 18.2. At first UDR is as matt as the others; the highlight comes
-#   after some hundred steps. $M(\mathbf x, \mathbf v)$ *could* express the highlight of one sphere, but in one run it
-#   did not find it (25.9). To be able to, and to find it in time, are two things.
+#   after some hundred steps. $M(\mathbf x, \mathbf v)$ *could* express it too, but in one run did not find it (25.9).
 # - **With many pictures the masks alone nearly fix a sphere**, so that all renderers have about the same Chamfer
 #   distance. Give fewer training pictures, and the colours must help.
 # - **One seed is one throw.** Change the seed before you believe a difference of half a decibel.
