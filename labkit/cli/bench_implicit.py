@@ -26,6 +26,7 @@ from labkit.render.field_rays import check_rays, check_values
 from labkit.render.implicit import Tracer, minimum_point, sphere_trace
 from labkit.train.distributed import Team
 from labkit.train.udr import PRESETS
+from labkit.train.udr_config import AppearanceConfig, FieldConfig
 from labkit.train.udr_loss import SurfaceLoss
 from labkit.train.udr_trainer import UDRTrainer
 
@@ -65,6 +66,11 @@ def rows(quick: bool) -> Iterator[str]:
         trainer.step(number + 1)
     yield from tracing_rows(trainer)
     yield from step_rows(trainer, STEPS // 4 if quick else STEPS)
+    if not quick:
+        wide = replace(config, field=FieldConfig(), appearance=AppearanceConfig())
+        step = partial(UDRTrainer(wide, Team(torch.device("cpu"))).step, 1)
+        step()
+        yield f"  matrix products at the paper's widths {shares(step)['matrix products']:5.1%}"
 
 
 def alternate(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -148,8 +154,9 @@ def step_rows(trainer: UDRTrainer, steps: int) -> Iterator[str]:
 
 
 def ways(trainer: UDRTrainer) -> dict[str, Tracer]:
-    """The run's tracer, following only the rays on their way or all of them."""
-    return {"compact": replace(trainer.tracer, compact=True), "masked": replace(trainer.tracer, compact=False)}
+    """The tracer of training, following only the rays on their way or all of them."""
+    tracer = cast(SurfaceLoss, trainer.loss).tracer
+    return {"compact": replace(tracer, compact=True), "masked": replace(tracer, compact=False)}
 
 
 def shares(work: Callable[[], object]) -> Counter[str]:
