@@ -84,7 +84,8 @@ def check_tensor(name: str, value: object, shape: str, *, integer: bool = False,
     if not fits:
         raise ShapeError(name, tuple(value.shape), f"shape ({', '.join(sizes)})")
     # A sum is finite only if its terms are, and costs one pass; where it overflows, the terms decide.
-    if finite and not integer and not math.isfinite(value.detach().sum().item()) and not bool(value.isfinite().all()):
+    suspect = finite and not integer and bool(value.numel()) and not math.isfinite(value.detach().sum().item())
+    if suspect and not bool(value.isfinite().all()):
         index = tuple((~torch.isfinite(value)).nonzero()[0].tolist())
         raise DomainError(name, f"{value[index].item()} at index {index}", "finite numbers only")
     return value
