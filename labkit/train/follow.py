@@ -57,6 +57,7 @@ def _follow(folder: RunFolder, poll: float, from_start: bool, previews: Past, st
     newest = newest if previews == "newest" else set()
     last: Event | PreviewFile | None = None
     saved: Saved | None = None
+    number = 0  # steps done; a preview, which is late, does not say
     while not stop.is_set():
         held = folder.running is not None  # asked first: what a process wrote before it let go is then read below
         quiet = True
@@ -66,6 +67,7 @@ def _follow(folder: RunFolder, poll: float, from_start: bool, previews: Past, st
             quiet = False
             last = last if last and isinstance(entry, Warned) else entry
             saved = entry if isinstance(entry, Saved) else saved
+            number = number if isinstance(entry, PreviewFile) else entry.number
             asked = previews == "all" or not isinstance(entry, PreviewFile) or entry.path in newest
             if reader.offset > past or (from_start and asked):
                 event = loaded(entry)
@@ -74,7 +76,7 @@ def _follow(folder: RunFolder, poll: float, from_start: bool, previews: Past, st
         begun = last is not None or folder.owner
         if quiet and begun and not held and folder.running is None:  # asked again: one may have begun in between
             if not isinstance(last, Done | Failed):
-                yield _gone(folder, last, saved)
+                yield _gone(folder, number, saved)
             return
         if quiet:
             stop.wait(poll)
@@ -88,9 +90,9 @@ def _past(folder: RunFolder) -> tuple[int, set[Path]]:
     return scan.offset, set(newest.values())
 
 
-def _gone(folder: RunFolder, last: Event | PreviewFile | None, saved: Saved | None) -> Failed:
+def _gone(folder: RunFolder, number: int, saved: Saved | None) -> Failed:
     owner = folder.owner
     who = f"the process {owner.get('pid')} on {owner.get('host')}" if owner else "the process"
     where = f"after step {saved.number}, its last checkpoint" if saved else "at the start, for want of a checkpoint"
     told = f"{who} that held this run is gone without a word; resume the run to go on {where}"
-    return Failed(last.number if last else 0, told, saved.path if saved else None)
+    return Failed(number, told, saved.path if saved else None)

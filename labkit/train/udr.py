@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from labkit.events import Event
+from labkit.render.implicit import Tracer
 from labkit.train.loop import drive
 from labkit.train.udr_config import (
     UDR,
@@ -21,7 +22,6 @@ from labkit.train.udr_config import (
     FieldConfig,
     LossConfig,
     SceneConfig,
-    TracingConfig,
 )
 from labkit.train.udr_data import problem
 from labkit.train.udr_trainer import UDRTrainer, truth
@@ -38,7 +38,7 @@ PRESETS: Mapping[str, UDR] = MappingProxyType(
             scene=SceneConfig(views=4, unseen=2, size=12),
             field=FieldConfig(width=24, depth=2),
             appearance=AppearanceConfig(width=16, depth=2),
-            tracing=TracingConfig(max_steps=16, secant_steps=4),
+            tracing=Tracer(max_steps=16, secant_steps=4),
             loss=LossConfig(reduction="mean", eikonal_points=32, samples=8),
             views_per_step=4,
             pixels_per_view=16,
@@ -52,7 +52,7 @@ PRESETS: Mapping[str, UDR] = MappingProxyType(
             scene=SceneConfig(views=50, unseen=12, size=64, fov=34.0),
             field=FieldConfig(width=128, depth=4, radius=0.6),
             appearance=AppearanceConfig(width=128, depth=4, output="linear"),
-            tracing=TracingConfig(epsilon=1e-4, max_steps=64, secant_steps=4),
+            tracing=Tracer(epsilon=1e-4, max_steps=64, secant_steps=4),
             loss=LossConfig(mask=30.0, reduction="mean", eikonal_points=256, samples=32, grazing=0.1),
             views_per_step=50,
             pixels_per_view=14,
@@ -67,7 +67,7 @@ PRESETS: Mapping[str, UDR] = MappingProxyType(
             scene=SceneConfig(views=50, unseen=20, size=256, fov=34.0),
             field=FieldConfig(radius=0.6),
             appearance=AppearanceConfig(output="linear"),
-            tracing=TracingConfig(max_steps=64, secant_steps=8),
+            tracing=Tracer(max_steps=64, secant_steps=8),
             loss=LossConfig(mask=30.0, reduction="mean", eikonal_points=4096, samples=64, grazing=0.1),
             views_per_step=50,
             pixels_per_view=160,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from labkit.errors import check_positive
+from labkit.render.implicit import Tracer
 from labkit.train.config import EngineConfig, check_fraction, check_non_negative
 
 Source = Literal["sphere", "box", "torus", "capsule", "chair", "couch", "bathtub", "mesh", "choy", "idr", "transforms"]
@@ -103,29 +105,6 @@ class AppearanceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TracingConfig:
-    """Sphere tracing, see `labkit.render.implicit.Tracer`, whose fields these are.
-
-    Attributes:
-        epsilon: a ray has arrived where f is at most this, world units.
-        radius: r, of the sphere about the origin that holds the object, world units.
-        backoff: alpha in (0, 1), by which a step is shortened that would land behind the surface.
-        max_steps: evaluations of f on a ray, after which it counts as a miss.
-        secant_steps: more of them for a ray that stopped behind the surface; 0 is the literal Algorithm 1.
-        two_sided: where the steps run out, come from the far side of the sphere too.
-        compact: evaluate f at the rays that are still on their way only; the results are the same.
-    """
-
-    epsilon: float = 1e-5
-    radius: float = 1.0
-    backoff: float = 0.5
-    max_steps: int = 64
-    secant_steps: int = 0
-    two_sided: bool = False
-    compact: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """Equation 10.
 
@@ -198,7 +177,7 @@ class UDR(EngineConfig):
     scene: SceneConfig = SceneConfig()
     field: FieldConfig = FieldConfig()
     appearance: AppearanceConfig = AppearanceConfig()
-    tracing: TracingConfig = TracingConfig()
+    tracing: Tracer = dataclasses.field(default_factory=Tracer)
     loss: LossConfig = LossConfig()
     volume: VolumeConfig = VolumeConfig()
     views_per_step: int = 24

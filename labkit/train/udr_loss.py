@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +12,7 @@ from labkit.nets.sdf import SDFNet
 from labkit.render.implicit import Tracer, minimum_point, sphere_span, sphere_trace
 from labkit.render.surface_point import surface_point
 from labkit.train.udr_cameras import CameraOffsets
-from labkit.train.udr_config import LossConfig, TracingConfig
+from labkit.train.udr_config import LossConfig
 
 
 class SurfaceLoss(nn.Module):
@@ -24,7 +22,7 @@ class SurfaceLoss(nn.Module):
         field: f.
         appearance: M.
         cameras: where the rays come from.
-        tracing, config: see there.
+        tracer, config: see there.
         world: processes that share a step's rays; a sum over all rays is then this member's, that many times.
     """
 
@@ -33,13 +31,13 @@ class SurfaceLoss(nn.Module):
         field: SDFNet,
         appearance: Appearance,
         cameras: CameraOffsets,
-        tracing: TracingConfig,
+        tracer: Tracer,
         config: LossConfig,
         world: int = 1,
     ) -> None:
         super().__init__()
         self.field, self.appearance, self.cameras = field, appearance, cameras
-        self.tracer, self.config, self.world = Tracer(**asdict(tracing)), config, world
+        self.tracer, self.config, self.world = tracer, config, world
 
     def forward(self, pixels: Pixels, points: Tensor, fractions: Tensor, step: int) -> dict[str, Tensor]:
         """The terms, weighted, each (); their sum is the loss.

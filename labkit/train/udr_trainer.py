@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from labkit.data.multiview import Pixels
 from labkit.events import Event, MeshPreview, Picture
 from labkit.nets.appearance import Appearance
 from labkit.nets.sdf import SDFNet
-from labkit.render.implicit import Tracer
 from labkit.train.distributed import Team
 from labkit.train.guard import descend
 from labkit.train.randomness import generators
@@ -59,7 +57,7 @@ class UDRTrainer:
         self.problem = problem(config.scene)
         self.pictures = self.problem.train.to(team.device)
         self.edges = _near_edges(self.pictures.masks)
-        self.tracer = patient(Tracer(**asdict(config.tracing)))
+        self.tracer = patient(config.tracing)
         self.cameras = CameraOffsets(self.pictures.views).to(team.device)
         if config.volume.on:
             self.loss: nn.Module = VolumeLoss(

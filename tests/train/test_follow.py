@@ -174,6 +174,9 @@ def test_process_gone(folder: RunFolder) -> None:
     assert "after step 1" in last.message
     assert list(follow(folder, from_start=False)) == [last]
     assert last not in list(read_events(folder))
+    write(folder, *pictures(1))  # of a step long done
+    *_, last = follow(folder)
+    assert last.number == 2
 
 
 def test_killed_while_writing(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from labkit.train.config import replace_path
 from labkit.train.distributed import Team
 from labkit.train.train_state import MismatchError
 from labkit.train.udr_cameras import CameraOffsets
-from labkit.train.udr_config import LossConfig, TracingConfig
+from labkit.train.udr_config import LossConfig
 from labkit.train.udr_loss import SurfaceLoss
 from labkit.train.udr_trainer import UDRTrainer
 
@@ -178,7 +178,7 @@ def test_the_loss_is_equation_10(generator: torch.Generator) -> None:
     )
     config = LossConfig()
     cameras = CameraOffsets(views).requires_grad_(False)
-    loss = SurfaceLoss(field, look, cameras, TracingConfig(), config)
+    loss = SurfaceLoss(field, look, cameras, Tracer(), config)
     points = 2 * torch.rand(32, 3, generator=generator) - 1
     with torch.no_grad():
         expected = terms_by_hand(field, look, pixels, views, config)
@@ -189,7 +189,7 @@ def test_the_loss_is_equation_10(generator: torch.Generator) -> None:
     gradient = torch.autograd.functional.jacobian(field, points).diagonal(dim1=0, dim2=1).mT  # (32, 3)
     expected_eikonal = config.eikonal * (gradient.norm(dim=-1) - 1).square().mean()
     torch.testing.assert_close(terms["eikonal"], expected_eikonal, **FLOAT32)
-    mean = SurfaceLoss(field, look, cameras, TracingConfig(), replace(config, reduction="mean"))
+    mean = SurfaceLoss(field, look, cameras, Tracer(), replace(config, reduction="mean"))
     averaged = mean(pixels, points, torch.linspace(0, 1, 9), 1)
     torch.testing.assert_close(averaged["color"] * count, terms["color"], **FLOAT32)
     torch.testing.assert_close(averaged["eikonal"], terms["eikonal"], **FLOAT32)
@@ -205,7 +205,7 @@ def test_mask_terms_move_a_silhouette(generator: torch.Generator) -> None:
     pixels = Pixels(view, pixel, torch.ones(576, 3), alpha)
     for radius, sign in ((0.4, -1.0), (0.6, 1.0)):
         field, look = SDFNet(64, 3, radius=radius, generator=generator), Appearance("DVR", 16, 2, generator=generator)
-        loss = SurfaceLoss(field, look, CameraOffsets(views).requires_grad_(False), TracingConfig(), LossConfig())
+        loss = SurfaceLoss(field, look, CameraOffsets(views).requires_grad_(False), Tracer(), LossConfig())
         terms = loss(pixels, torch.zeros(1, 3), torch.linspace(0, 1, 33), 1)
         (slope,) = torch.autograd.grad(terms["false hit"] + terms["false miss"], field.top.bias)
         assert slope[0].item() * sign < 0  # descending raises f, which shrinks it, where it is too large
@@ -217,7 +217,7 @@ def test_camera_offsets_learn_a_shift(generator: torch.Generator) -> None:
     views = Views.of(Camera.orbit(20.0, 10.0, 2.5, fov=30.0), (8, 8)).to(torch.float64)
     pixel = torch.tensor([27, 28, 35, 36])
     pixels = Pixels(torch.zeros(4, dtype=torch.int64), pixel, torch.zeros(4, 3).double(), torch.ones(4).double())
-    tracing = TracingConfig(epsilon=1e-12, max_steps=400, secant_steps=30)
+    tracing = Tracer(epsilon=1e-12, max_steps=400, secant_steps=30)
     cameras = CameraOffsets(views)
     loss = SurfaceLoss(field, look, cameras, tracing, LossConfig())
     nowhere = torch.zeros(1, 3, dtype=torch.float64)
