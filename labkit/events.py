@@ -91,6 +91,19 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """Dials stand at these values from now on: because they were turned, or because a process begins with them.
+
+    Attributes:
+        number: steps done so far.
+        values: by name, see `labkit.train.dials`.
+    """
+
+    number: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something is not as it should be; the work goes on, or waits if a `Phase` says so.
 
@@ -133,5 +146,5 @@ class Done:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
-Event = Step | Picture | MeshPreview | Phase | Saved | Warned | Failed | Done
+Event = Step | Picture | MeshPreview | Phase | Saved | Tuned | Warned | Failed | Done
 """Any of them; each has ``number``."""

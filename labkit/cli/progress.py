@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from labkit.errors import BackendError
-from labkit.events import Done, Event, Failed, Phase, Saved, Step, Warned
+from labkit.events import Done, Event, Failed, Phase, Saved, Step, Tuned, Warned
 
 EVERY = 5.0  # seconds between two lines about steps where there is no terminal
 LINE = "step {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {remaining} left{postfix}"
@@ -58,6 +58,8 @@ class Progress:
                 self._step(number, total, f"loss {values['loss']:.4g}" if "loss" in values else None)
             case Saved(number, path, best, values):
                 self.line(f"saved {path}{' (the best so far)' * best}{_figures(values)}")
+            case Tuned(number, values):
+                self.line(f"dials at step {number}{_figures(values)}")
             case Warned(number, message):
                 self.line(f"warning at step {number}: {message}")
             case Failed(number, message, checkpoint):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from labkit.events import Done, Event, Failed, MeshPreview, Phase, Picture, Saved, Step, Warned
+from labkit.events import Done, Event, Failed, MeshPreview, Phase, Picture, Saved, Step, Tuned, Warned
 from labkit.train.preview_files import load_preview, previews
 
 POINTS = 500  # of a curve at most
@@ -67,6 +67,7 @@ class Seen:
         meshes, pictures: the newest of each name.
         messages: the newest of them, oldest first: step, whether the run failed, text.
         checkpoint: steps in the newest checkpoint, or None.
+        dials: where they stand, see `labkit.train.dials`.
     """
 
     version: int = 0
@@ -81,6 +82,7 @@ class Seen:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
     messages: tuple[tuple[int, bool, str], ...] = ()
     checkpoint: int | None = None
+    dials: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def newest_preview(self) -> int:
@@ -113,6 +115,7 @@ class History:
         self._pictures: dict[str, Picture] = {}
         self._messages: deque[tuple[int, bool, str]] = deque(maxlen=MESSAGES)
         self._checkpoint: int | None = None
+        self._dials: dict[str, float] = {}
         self._pace: deque[tuple[float, int, float]] = deque(maxlen=PACE)  # arrival, step, own seconds of a step
 
     def receive(self, event: Event) -> None:
@@ -137,6 +140,12 @@ class History:
                 case Saved():
                     self._checkpoint = event.number
                     self._figures(event.number, event.values)
+                case Tuned():
+                    turned = {name: value for name, value in event.values.items() if self._dials.get(name) != value}
+                    if turned and self._dials:
+                        words = ", ".join(f"{name} = {value:g}" for name, value in turned.items())
+                        self._messages.append((event.number, False, words))
+                    self._dials = dict(event.values)
                 case Warned():
                     if (told := (event.number, False, event.message)) not in self._messages:
                         self._messages.append(told)
@@ -182,6 +191,7 @@ class History:
                 dict(self._pictures),
                 tuple(self._messages),
                 self._checkpoint,
+                dict(self._dials),
             )
 
     def _rate(self) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 from labkit.errors import DomainError, FileError
 from labkit.train.run_folder import RunFolder, as_file_error, held, read_json, write_json
 
-COMMANDS = ("pause", "resume", "step", "stop", "save", "preview")
+COMMANDS = ("pause", "resume", "step", "stop", "save", "preview", "set")
 FOLDER = "commands"
 FILE = re.compile(r"\d{8,}\.json", re.ASCII)
 
@@ -39,7 +39,7 @@ def send(run_dir: str | os.PathLike[str], command: str, **arguments: Any) -> Com
     Args:
         run_dir: of the run.
         command: one of COMMANDS.
-        arguments: JSON data.
+        arguments: JSON data; of "set", the dials' new values by name.
 
     Raises:
         DomainError, DTypeError: no such command, or arguments that are no JSON data.

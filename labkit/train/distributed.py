@@ -64,6 +64,23 @@ class Team:
         distributed.broadcast(told, 0)
         return [bool(flag) for flag in told.tolist()]
 
+    def average(self, values: Sequence[Tensor]) -> None:
+        """Replace each tensor, in place, by its mean over the team; one message for all of a dtype."""
+        if self.world == 1:
+            return
+        for dtype in {value.dtype for value in values}:
+            alike = [value for value in values if value.dtype == dtype]
+            mean = self.mean(torch.cat([value.detach().flatten() for value in alike]))
+            for value, part in zip(alike, mean.split([value.numel() for value in alike]), strict=True):
+                value.detach().copy_(part.view_as(value))
+
+    def copy(self, value: Tensor) -> None:
+        """Replace a tensor, in place, by that of rank 0."""
+        if self.world > 1:
+            there = value.to(self.device)
+            distributed.broadcast(there, 0)
+            value.copy_(there)
+
     def wait(self) -> None:
         """Wait until all are here."""
         if self.world > 1:

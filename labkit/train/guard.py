@@ -1,8 +1,10 @@
-"""One descent that never steps on numbers that are not finite."""
+"""Descents that never step on numbers that are not finite, and steps of many descents that fail as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ def descend(
     optimizer: torch.optim.Optimizer,
     parameters: Mapping[str, nn.Parameter],
     team: Team,
+    average: bool = False,
 ) -> Tensor:
     """Take one step of an optimizer down a loss, if the loss and all its gradients are finite.
 
@@ -29,7 +32,9 @@ def descend(
         terms: what the loss is made of, each (), by name: for the message.
         optimizer: of ``parameters``.
         parameters: by name; those without a gradient are left out.
-        team: whose gradients are already averaged, see `Team.wrap`.
+        team: that trains together.
+        average: whether to average the gradients over the team here, of ``parameters`` and of nothing else. Without it
+            the loss comes out of a wrapped module, which does so itself (`Team.wrap`).
 
     Returns:
         The gradients' L2 norm, ().
@@ -39,13 +44,35 @@ def descend(
     """
     optimizer.zero_grad(set_to_none=True)
     if loss.requires_grad:
-        loss.backward()
+        loss.backward(inputs=list(parameters.values()) if average else None)
     gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
+    if average:
+        team.average(gradients)
     norm = torch.nn.utils.get_total_norm(gradients) if gradients else loss.new_zeros(())
     if not bool(team.mean(loss.detach() + norm).isfinite()):
         raise NonFiniteError(_culprit(terms, parameters), "NaN or infinity", "finite losses and gradients")
     optimizer.step()
     return norm
+
+
+@contextmanager
+def undone(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> Iterator[None]:
+    """Put modules, with their buffers, and optimizers back as they were if anything inside fails.
+
+    A step of several descents needs this, since the first ones have been taken when a later one fails.
+    """
+    states = {
+        name: {key: value.clone() for key, value in module.state_dict().items()} for name, module in modules.items()
+    }
+    kept = {name: copy.deepcopy(optimizer.state_dict()) for name, optimizer in optimizers.items()}
+    try:
+        yield
+    except BaseException:
+        for name, module in modules.items():
+            module.load_state_dict(states[name])
+        for name, optimizer in optimizers.items():
+            optimizer.load_state_dict(kept[name])
+        raise
 
 
 def _culprit(terms: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> str:

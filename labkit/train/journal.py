@@ -11,7 +11,7 @@ from torch import Tensor
 from labkit.errors import FileError
 from labkit.events import Event
 from labkit.train.checkpoint import Checkpoints, State
-from labkit.train.commands import take
+from labkit.train.commands import Command, take
 from labkit.train.config import EngineConfig, to_json
 from labkit.train.distributed import Team
 from labkit.train.event_log import EventLog
@@ -63,9 +63,9 @@ class Journal:
         if self._log:
             self._log.append(event)
 
-    def commands(self) -> list[str]:
-        """The names of the commands that came since the last call, in their order."""
-        return [command.name for command in take(self._folder.path)] if self._folder else []
+    def commands(self) -> list[Command]:
+        """The commands that came since the last call, in their order."""
+        return take(self._folder.path) if self._folder else []
 
     def save(self, number: int, state: State, best: bool) -> str:
         """Save a checkpoint; return its folder relative to the run's.

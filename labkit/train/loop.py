@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from labkit.errors import FileError, LabError
-from labkit.events import Done, Event, Failed, Phase, Saved, Step, Warned
+from labkit.errors import DomainError, FileError, LabError
+from labkit.events import Done, Event, Failed, Phase, Saved, Step, Tuned, Warned
 from labkit.train.config import EngineConfig, resolve_device
+from labkit.train.dials import Dials
 from labkit.train.distributed import Team, team
 from labkit.train.journal import Journal
 from labkit.train.previews import Previewer
@@ -82,6 +83,8 @@ class _Loop:
         self.saved = number or None  # the step of the newest checkpoint
         self.checkpoint = f"checkpoints/{number:06d}" if number else None
         self.paused = self.told_paused = self.stopped = self.single = self.save_asked = self.over = False
+        dials = trainer.modules.get("dials")
+        self.dials, self.turned = dials if isinstance(dials, Dials) else None, False
         self.previewer = Previewer(config.preview_every if members.rank == 0 else 0.0)
         self.unwritten: list[Event] = []
         self.idle = 0
@@ -90,6 +93,8 @@ class _Loop:
         """Train to the end, whatever the end is."""
         try:
             yield from self.say(Phase(self.number, "started", self.config.steps))
+            if self.dials:
+                yield from self.say(Tuned(self.number, self.dials.values))
             if warning:
                 yield from self.say(Warned(self.number, warning))
             yield from self.train()
@@ -175,18 +180,25 @@ class _Loop:
         """Do what rank 0 was told; come back when the next step may begin, or never again."""
         while True:
             for command in self.journal.commands():
-                match command:
+                match command.name:
                     case "pause":
                         self.paused = True
                     case "resume" | "step":
-                        self.paused, self.single = False, command == "step"
+                        self.paused, self.single = False, command.name == "step"
                     case "stop":
                         self.stopped = True
+                    case "set":
+                        yield from self.turn(command.arguments)
                     case "save":
                         self.save_asked = True
                     case "preview":
                         self.previewer.ask()
-            self.paused, self.stopped, self.save_asked = self.team.tell([self.paused, self.stopped, self.save_asked])
+            told = self.team.tell([self.paused, self.stopped, self.save_asked, self.turned])
+            self.paused, self.stopped, self.save_asked, self.turned = told
+            if self.turned and self.dials:
+                self.turned = False
+                self.team.copy(self.dials.vector)
+                yield from self.say(Tuned(self.number, self.dials.values))
             if self.save_asked:
                 self.save_asked = False
                 yield from self.save()
@@ -197,6 +209,16 @@ class _Loop:
                 return
             yield from self.previews()
             time.sleep(POLL)
+
+    def turn(self, values: Mapping[str, object]) -> Iterator[Event]:
+        """Turn dials, on rank 0; what cannot be is said."""
+        try:
+            if self.dials is None:
+                raise DomainError("command", "set", "a recipe with dials")
+            self.dials.turn(values)
+            self.turned = True
+        except LabError as error:
+            yield from self.say(Warned(self.number, f"not set: {error}"))
 
     def previews(self, last: bool = False) -> Iterator[Event]:
         """Hand on finished previews and begin one when it is due; the last one is waited for."""

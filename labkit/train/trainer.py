@@ -18,7 +18,7 @@ class Trainer(Protocol):
     checkpoint holds.
 
     Attributes:
-        modules: every network, by name.
+        modules: every network, by name. If "dials" are `labkit.train.dials.Dials`, they can be turned on the way.
         optimizers: by name.
         generators: every source of randomness of the steps, by name.
         batch: what the newest step drew, by name, kept for the report if it fails.
