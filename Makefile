@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-EXTRAS := lab,fast,geometry,cli,train,tensorboard,dev
+EXTRAS := lab,fast,geometry,cli,train,tensorboard,renderers,dev
 # Two processes each starting a thread per core would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 

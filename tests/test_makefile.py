@@ -49,7 +49,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-EXTRAS = "lab,fast,geometry,cli,train,tensorboard,dev"
+EXTRAS = "lab,fast,geometry,cli,train,tensorboard,renderers,dev"
 INSTALL = f"-m pip install --quiet --disable-pip-version-check -c constraints.txt -e .[{EXTRAS}]"
 WARM_UP = "-c from labkit.render.raster import warm_up; warm_up()"
 
