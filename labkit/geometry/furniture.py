@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import math
 from dataclasses import dataclass
-from typing import Any, Self
 
 import torch
-from torch import Tensor
 
-from labkit.errors import DomainError, check_positive
+from labkit.errors import DomainError
+from labkit.geometry.box_parts import four_legs, of_boxes
+from labkit.geometry.loft import loft
 from labkit.geometry.mesh import Mesh
-from labkit.geometry.shapes import box_union
-
-
-def _size(default: float, low: float, high: float) -> Any:
-    return dataclasses.field(default=default, metadata={"range": (low, high)})
+from labkit.geometry.sizes import Sizes, size
 
 
 @dataclass(frozen=True)
-class _Sizes:
-    """Sizes that are all greater than zero, each with the range from which ``sample`` draws it."""
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            check_positive(field.name, getattr(self, field.name))
-
-    @classmethod
-    def sample(cls, generator: torch.Generator) -> Self:
-        """Sizes drawn uniformly and independently from the ranges that the class states."""
-        ranges = {f.name: f.metadata["range"] for f in dataclasses.fields(cls) if "range" in f.metadata}
-        draws = torch.rand(len(ranges), generator=generator, device=generator.device, dtype=torch.float64).tolist()
-        drawn = zip(ranges.items(), draws, strict=True)
-        return cls(**{name: low + t * (high - low) for (name, (low, high)), t in drawn})
-
-    def _below(self, name: str, limit: float, meaning: str) -> None:
-        if getattr(self, name) >= limit:
-            raise DomainError(name, getattr(self, name), f"less than {meaning} = {limit:g}")
-
-
-@dataclass(frozen=True)
-class ChairShape(_Sizes):
+class ChairShape(Sizes):
     """A chair: four square legs at the corners of the seat, and a panel as wide as the seat along its rear edge.
 
     Sizes in metres, with the range of ``sample``: seat_width 0.38 to 0.55, seat_depth 0.38 to 0.55, seat_thickness
@@ -53,22 +25,22 @@ class ChairShape(_Sizes):
         DomainError: a size is not positive, the legs meet, or the back covers the seat.
     """
 
-    seat_width: float = _size(0.45, 0.38, 0.55)
-    seat_depth: float = _size(0.45, 0.38, 0.55)
-    seat_thickness: float = _size(0.04, 0.02, 0.08)
-    leg_height: float = _size(0.42, 0.3, 0.5)
-    leg_thickness: float = _size(0.04, 0.025, 0.06)
-    back_height: float = _size(0.48, 0.3, 0.65)
-    back_thickness: float = _size(0.03, 0.02, 0.06)
+    seat_width: float = size(0.45, 0.38, 0.55)
+    seat_depth: float = size(0.45, 0.38, 0.55)
+    seat_thickness: float = size(0.04, 0.02, 0.08)
+    leg_height: float = size(0.42, 0.3, 0.5)
+    leg_thickness: float = size(0.04, 0.025, 0.06)
+    back_height: float = size(0.48, 0.3, 0.65)
+    back_thickness: float = size(0.03, 0.02, 0.06)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._below("leg_thickness", min(self.seat_width, self.seat_depth) / 2, "half the shorter side of the seat")
-        self._below("back_thickness", self.seat_depth, "seat_depth")
+        self.below("leg_thickness", min(self.seat_width, self.seat_depth) / 2, "half the shorter side of the seat")
+        self.below("back_thickness", self.seat_depth, "seat_depth")
 
 
 @dataclass(frozen=True)
-class CouchShape(_Sizes):
+class CouchShape(Sizes):
     """A couch: a block to sit on, two arms, a back as wide as the whole, four square feet under the corners.
 
     Sizes in metres, with the range of ``sample``: width 1.4 to 2.4 and depth 0.75 to 1.05 (over all), foot_height 0.05
@@ -79,28 +51,28 @@ class CouchShape(_Sizes):
         DomainError: a size is not positive, feet or arms meet, or the heights (foot, seat, arm, back) do not rise.
     """
 
-    width: float = _size(1.9, 1.4, 2.4)
-    depth: float = _size(0.9, 0.75, 1.05)
-    foot_height: float = _size(0.1, 0.05, 0.15)
-    foot_thickness: float = _size(0.06, 0.04, 0.08)
-    seat_height: float = _size(0.42, 0.35, 0.48)
-    arm_height: float = _size(0.6, 0.55, 0.68)
-    back_height: float = _size(0.85, 0.72, 1.0)
-    arm_width: float = _size(0.18, 0.1, 0.25)
-    back_thickness: float = _size(0.22, 0.15, 0.3)
+    width: float = size(1.9, 1.4, 2.4)
+    depth: float = size(0.9, 0.75, 1.05)
+    foot_height: float = size(0.1, 0.05, 0.15)
+    foot_thickness: float = size(0.06, 0.04, 0.08)
+    seat_height: float = size(0.42, 0.35, 0.48)
+    arm_height: float = size(0.6, 0.55, 0.68)
+    back_height: float = size(0.85, 0.72, 1.0)
+    arm_width: float = size(0.18, 0.1, 0.25)
+    back_thickness: float = size(0.22, 0.15, 0.3)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._below("foot_thickness", min(self.width, self.depth) / 2, "half the shorter side")
-        self._below("arm_width", self.width / 2, "half the width")
-        self._below("back_thickness", self.depth, "depth")
-        self._below("foot_height", self.seat_height, "seat_height")
-        self._below("seat_height", self.arm_height, "arm_height")
-        self._below("arm_height", self.back_height, "back_height")
+        self.below("foot_thickness", min(self.width, self.depth) / 2, "half the shorter side")
+        self.below("arm_width", self.width / 2, "half the width")
+        self.below("back_thickness", self.depth, "depth")
+        self.below("foot_height", self.seat_height, "seat_height")
+        self.below("seat_height", self.arm_height, "arm_height")
+        self.below("arm_height", self.back_height, "back_height")
 
 
 @dataclass(frozen=True)
-class BathtubShape(_Sizes):
+class BathtubShape(Sizes):
     """A hollow bathtub, open on top: superellipses |x / a|^n + |z / b|^n = 1 that shrink towards the floor.
 
     Sizes in metres, with the range of ``sample``: length (along x) 1.4 to 1.9 and width 0.65 to 0.9 (both of the flat
@@ -113,19 +85,19 @@ class BathtubShape(_Sizes):
         DomainError: a size is not positive or out of the ranges above, or the walls or the floor fill the tub.
     """
 
-    length: float = _size(1.7, 1.4, 1.9)
-    width: float = _size(0.75, 0.65, 0.9)
-    height: float = _size(0.55, 0.45, 0.65)
-    wall: float = _size(0.05, 0.03, 0.08)
-    floor: float = _size(0.05, 0.03, 0.08)
-    taper: float = _size(0.85, 0.7, 1.0)
-    roundness: float = _size(3.0, 2.0, 6.0)
+    length: float = size(1.7, 1.4, 1.9)
+    width: float = size(0.75, 0.65, 0.9)
+    height: float = size(0.55, 0.45, 0.65)
+    wall: float = size(0.05, 0.03, 0.08)
+    floor: float = size(0.05, 0.03, 0.08)
+    taper: float = size(0.85, 0.7, 1.0)
+    roundness: float = size(3.0, 2.0, 6.0)
     segments: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._below("wall", min(self.length, self.width) / 2, "half the shorter side")
-        self._below("floor", self.height, "height")
+        self.below("wall", min(self.length, self.width) / 2, "half the shorter side")
+        self.below("floor", self.height, "height")
         if self.taper > 1:
             raise DomainError("taper", self.taper, "at most 1")
         if self.roundness < 1:
@@ -141,7 +113,7 @@ def chair(shape: ChairShape | None = None, dtype: torch.dtype = torch.float32) -
     top = s.leg_height + s.seat_thickness
     seat = ((-x, s.leg_height, -z), (x, top, z))
     back = ((-x, top, -z), (x, top + s.back_height, -z + s.back_thickness))
-    return _boxes([seat, back, *_legs(x, z, s.leg_height, s.leg_thickness)], dtype)
+    return of_boxes([seat, back, *four_legs(x, z, s.leg_height, s.leg_thickness)], dtype)
 
 
 def couch(shape: CouchShape | None = None, dtype: torch.dtype = torch.float32) -> Mesh:
@@ -152,46 +124,19 @@ def couch(shape: CouchShape | None = None, dtype: torch.dtype = torch.float32) -
     left = ((-x, s.seat_height, -z), (-x + s.arm_width, s.arm_height, z))
     right = ((x - s.arm_width, s.seat_height, -z), (x, s.arm_height, z))
     back = ((-x, s.seat_height, -z), (x, s.back_height, -z + s.back_thickness))
-    return _boxes([seat, left, right, back, *_legs(x, z, s.foot_height, s.foot_thickness)], dtype)
+    return of_boxes([seat, left, right, back, *four_legs(x, z, s.foot_height, s.foot_thickness)], dtype)
 
 
 def bathtub(shape: BathtubShape | None = None, dtype: torch.dtype = torch.float32) -> Mesh:
     """The mesh of a `BathtubShape` (the default one if None): closed, genus 0, 4 n + 2 vertices and 8 n faces."""
     s = shape or BathtubShape()
-    n = s.segments
-    angle = torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)
-    cos, sin = angle.cos(), angle.sin()
-    cos[[n // 4, 3 * n // 4]] = 0.0  # else 1e-17 to the power 2 / n, for large n a visible dent
-    sin[[0, n // 2]] = 0.0
-    outline = torch.stack([t.sign() * t.abs() ** (2 / s.roundness) for t in (cos, -sin)], dim=-1)  # (n, 2), around +y
     at_floor = s.taper + (1 - s.taper) * s.floor / s.height
-    outer = torch.tensor([s.length / 2, s.width / 2], dtype=torch.float64)
-    inner = outer - s.wall
-    levels = ((outer * s.taper, 0.0), (outer, s.height), (inner, s.height), (inner * at_floor, s.floor))
-    rings = [
-        torch.stack([outline[:, 0] * axes[0], torch.full_like(angle, y), outline[:, 1] * axes[1]], dim=-1)
-        for axes, y in levels
-    ]  # each (n, 3), from the middle of the underside outwards, over the rim and inwards
-    centres = torch.tensor([[0.0, 0.0, 0.0], [0.0, s.floor, 0.0]], dtype=torch.float64)
-    here = torch.arange(n)
-    following = (here + 1) % n
-    faces = [torch.stack([following, here, torch.full_like(here, 4 * n)], dim=-1)]
-    for ring in range(3):
-        low, high = ring * n, (ring + 1) * n
-        faces.append(torch.stack([here + low, following + low, following + high], dim=-1))
-        faces.append(torch.stack([here + low, following + high, here + high], dim=-1))
-    faces.append(torch.stack([here + 3 * n, following + 3 * n, torch.full_like(here, 4 * n + 1)], dim=-1))
-    return Mesh(torch.cat([*rings, centres]).to(dtype), torch.cat(faces))
-
-
-Box = tuple[tuple[float, float, float], tuple[float, float, float]]  # smallest and largest corner
-
-
-def _legs(x: float, z: float, height: float, thickness: float) -> list[Box]:
-    across, along = (((-half, thickness - half), (half - thickness, half)) for half in (x, z))
-    return [((u[0], 0.0, v[0]), (u[1], height, v[1])) for u, v in itertools.product(across, along)]
-
-
-def _boxes(boxes: list[Box], dtype: torch.dtype) -> Mesh:
-    corners: Tensor = torch.tensor(boxes, dtype=dtype)  # (N, 2, 3)
-    return box_union(corners[:, 0], corners[:, 1])
+    x, z = s.length / 2, s.width / 2
+    sections = [  # from the middle of the underside outwards, over the rim and inwards
+        (0.0, 0.0, 0.0, z * s.taper, x * s.taper),
+        (s.height, 0.0, 0.0, z, x),
+        (s.height, 0.0, 0.0, z - s.wall, x - s.wall),
+        (s.floor, 0.0, 0.0, (z - s.wall) * at_floor, (x - s.wall) * at_floor),
+    ]
+    tub = loft(1, sections, s.roundness, s.segments)
+    return Mesh(tub.vertices.to(dtype), tub.faces)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from labkit.errors import DomainError
-from labkit.geometry.furniture import _boxes, _legs, _size, _Sizes
+from labkit.geometry.box_parts import four_legs, of_boxes
 from labkit.geometry.loft import Station, loft
 from labkit.geometry.mesh import Mesh
+from labkit.geometry.sizes import Sizes, size
 
 
 @dataclass(frozen=True)
-class TableShape(_Sizes):
+class TableShape(Sizes):
     """A table: a top, four square legs, and between them under the top a frame as thick as the legs.
 
     Sizes in metres, with the range of ``sample``: width (along x) 1 to 1.6, depth 0.65 to 1, height 0.5 to 0.85,
@@ -25,23 +26,23 @@ class TableShape(_Sizes):
         DomainError: a size is not positive, the legs meet, or top and frame reach the floor.
     """
 
-    width: float = _size(1.4, 1.0, 1.6)
-    depth: float = _size(0.8, 0.65, 1.0)
-    height: float = _size(0.72, 0.5, 0.85)
-    top_thickness: float = _size(0.06, 0.055, 0.09)
-    leg_thickness: float = _size(0.07, 0.055, 0.1)
-    frame_height: float = _size(0.08, 0.04, 0.12)
-    overhang: float = _size(0.05, 0.01, 0.12)
+    width: float = size(1.4, 1.0, 1.6)
+    depth: float = size(0.8, 0.65, 1.0)
+    height: float = size(0.72, 0.5, 0.85)
+    top_thickness: float = size(0.06, 0.055, 0.09)
+    leg_thickness: float = size(0.07, 0.055, 0.1)
+    frame_height: float = size(0.08, 0.04, 0.12)
+    overhang: float = size(0.05, 0.01, 0.12)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         free = min(self.width, self.depth) / 2 - self.overhang
-        self._below("leg_thickness", free, "half the shorter side within the overhang")
-        self._below("frame_height", self.height - self.top_thickness, "the height under the top")
+        self.below("leg_thickness", free, "half the shorter side within the overhang")
+        self.below("frame_height", self.height - self.top_thickness, "the height under the top")
 
 
 @dataclass(frozen=True)
-class BenchShape(_Sizes):
+class BenchShape(Sizes):
     """A park bench: a seat on two panels, and behind it two posts that carry two rails, with gaps below and between.
 
     Sizes in metres, with the range of ``sample``: width (along x) 1.1 to 1.6, depth 0.4 to 0.6, seat_height (upper
@@ -53,26 +54,26 @@ class BenchShape(_Sizes):
         DomainError: a size is not positive, panels meet, seat or posts leave no room, or the rails fill the back.
     """
 
-    width: float = _size(1.4, 1.1, 1.6)
-    depth: float = _size(0.5, 0.4, 0.6)
-    seat_height: float = _size(0.45, 0.38, 0.5)
-    seat_thickness: float = _size(0.06, 0.055, 0.08)
-    panel_thickness: float = _size(0.07, 0.055, 0.1)
-    panel_inset: float = _size(0.1, 0.02, 0.25)
-    back_height: float = _size(0.45, 0.35, 0.55)
-    post_thickness: float = _size(0.06, 0.055, 0.08)
-    rail_height: float = _size(0.1, 0.08, 0.11)
+    width: float = size(1.4, 1.1, 1.6)
+    depth: float = size(0.5, 0.4, 0.6)
+    seat_height: float = size(0.45, 0.38, 0.5)
+    seat_thickness: float = size(0.06, 0.055, 0.08)
+    panel_thickness: float = size(0.07, 0.055, 0.1)
+    panel_inset: float = size(0.1, 0.02, 0.25)
+    back_height: float = size(0.45, 0.35, 0.55)
+    post_thickness: float = size(0.06, 0.055, 0.08)
+    rail_height: float = size(0.1, 0.08, 0.11)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._below("panel_thickness", self.width / 2 - self.panel_inset, "half the width within the inset")
-        self._below("seat_thickness", self.seat_height, "seat_height")
-        self._below("post_thickness", self.depth, "depth")
-        self._below("rail_height", self.back_height / 2, "half of back_height")
+        self.below("panel_thickness", self.width / 2 - self.panel_inset, "half the width within the inset")
+        self.below("seat_thickness", self.seat_height, "seat_height")
+        self.below("post_thickness", self.depth, "depth")
+        self.below("rail_height", self.back_height / 2, "half of back_height")
 
 
 @dataclass(frozen=True)
-class LampShape(_Sizes):
+class LampShape(Sizes):
     """A table lamp: a round foot, a stem with a belly, and a conical shade, open above and below, on a round plate.
 
     Sizes in metres, with the range of ``sample``: height 0.45 to 0.8, foot_radius 0.09 to 0.16, foot_height 0.03 to
@@ -86,27 +87,27 @@ class LampShape(_Sizes):
             the stem or the walls fill the shade.
     """
 
-    height: float = _size(0.6, 0.45, 0.8)
-    foot_radius: float = _size(0.12, 0.09, 0.16)
-    foot_height: float = _size(0.04, 0.03, 0.05)
-    stem_radius: float = _size(0.025, 0.022, 0.035)
-    belly: float = _size(0.03, 0.005, 0.06)
-    shade_height: float = _size(0.22, 0.16, 0.28)
-    shade_radius: float = _size(0.18, 0.14, 0.24)
-    wall: float = _size(0.03, 0.028, 0.04)
-    taper: float = _size(0.7, 0.55, 0.95)
+    height: float = size(0.6, 0.45, 0.8)
+    foot_radius: float = size(0.12, 0.09, 0.16)
+    foot_height: float = size(0.04, 0.03, 0.05)
+    stem_radius: float = size(0.025, 0.022, 0.035)
+    belly: float = size(0.03, 0.005, 0.06)
+    shade_height: float = size(0.22, 0.16, 0.28)
+    shade_radius: float = size(0.18, 0.14, 0.24)
+    wall: float = size(0.03, 0.028, 0.04)
+    taper: float = size(0.7, 0.55, 0.95)
     segments: int = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.taper > 1:
             raise DomainError("taper", self.taper, "at most 1")
-        self._below("foot_height", self.height - self.shade_height, "the height under the shade")
-        self._below("stem_radius", self.foot_radius, "foot_radius")
-        self._below("wall", self.shade_height, "shade_height")
-        self._below("wall", self.shade_radius * self.taper, "the shade's radius above")
+        self.below("foot_height", self.height - self.shade_height, "the height under the shade")
+        self.below("stem_radius", self.foot_radius, "foot_radius")
+        self.below("wall", self.shade_height, "shade_height")
+        self.below("wall", self.shade_radius * self.taper, "the shade's radius above")
         plate = self.shade_radius * (1 + self.taper) / 2 - self.wall
-        self._below("stem_radius", plate, "the plate's radius")
+        self.below("stem_radius", plate, "the plate's radius")
         if not isinstance(self.segments, int) or self.segments % 4:
             raise DomainError("segments", self.segments, "a multiple of 4")
 
@@ -119,7 +120,7 @@ def table(shape: TableShape | None = None, dtype: torch.dtype = torch.float32) -
     top = ((-s.width / 2, under, -s.depth / 2), (s.width / 2, s.height, s.depth / 2))
     sides = (((-x, -z), (x, t - z)), ((-x, z - t), (x, z)), ((-x, -z), (t - x, z)), ((x - t, -z), (x, z)))
     frame = [((low[0], under - s.frame_height, low[1]), (high[0], under, high[1])) for low, high in sides]
-    return _boxes([top, *frame, *_legs(x, z, under, t)], dtype)
+    return of_boxes([top, *frame, *four_legs(x, z, under, t)], dtype)
 
 
 def bench(shape: BenchShape | None = None, dtype: torch.dtype = torch.float32) -> Mesh:
@@ -135,7 +136,7 @@ def bench(shape: BenchShape | None = None, dtype: torch.dtype = torch.float32) -
     gap = (s.back_height - 2 * s.rail_height) / 2  # below the lower rail, and between the two
     for low in (s.seat_height + gap, top - s.rail_height):
         boxes.append(((-x, low, -z), (x, low + s.rail_height, front)))
-    return _boxes(boxes, dtype)
+    return of_boxes(boxes, dtype)
 
 
 def lamp(shape: LampShape | None = None, dtype: torch.dtype = torch.float32) -> Mesh:

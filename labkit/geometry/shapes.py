@@ -9,6 +9,7 @@ import trimesh
 from torch import Tensor
 
 from labkit.errors import DomainError, DTypeError, check_device, check_positive, check_tensor
+from labkit.geometry.cell_walls import cell_walls
 from labkit.geometry.mesh import Mesh
 
 
@@ -89,31 +90,15 @@ def box_union(low: Tensor, high: Tensor) -> Mesh:
         box = int(flat.nonzero()[0])
         raise DomainError("high", f"box {box} from {low[box].tolist()} to {high[box].tolist()}", "high above low")
     planes = [torch.cat([low[:, axis], high[:, axis]]).unique() for axis in range(3)]
-    # One layer of empty cells around everything, so that every wall has a cell on either side.
-    solid = torch.zeros([len(plane) + 1 for plane in planes], dtype=torch.bool, device=low.device)
+    solid = torch.zeros([max(len(plane) - 1, 0) for plane in planes], dtype=torch.bool, device=low.device)
     for start, stop in zip(low, high, strict=True):
         cells = [
-            slice(int(torch.searchsorted(plane, start[axis])) + 1, int(torch.searchsorted(plane, stop[axis])) + 1)
+            slice(int(torch.searchsorted(plane, start[axis])), int(torch.searchsorted(plane, stop[axis])))
             for axis, plane in enumerate(planes)
         ]
         solid[tuple(cells)] = True
-    counts = torch.tensor([len(plane) for plane in planes], device=low.device)
-    stride = torch.stack([counts[1] * counts[2], counts[2], torch.ones_like(counts[0])])  # of grid points
-    quads = []
-    for axis in range(3):
-        step = solid.narrow(axis, 1, solid.shape[axis] - 1).int() - solid.narrow(axis, 0, solid.shape[axis] - 1).int()
-        one, two = stride[(axis + 1) % 3], stride[(axis + 2) % 3]
-        for sign in (-1, 1):
-            # A wall has index i along its axis and, because of the empty layer, i - 1 along the two others.
-            index = (step == sign).nonzero() - 1
-            index[:, axis] += 1
-            corner = (index * stride).sum(-1)  # (Q,)
-            # one x two points along the axis: outward where the solid lies below the wall.
-            first, last = (one, two) if sign < 0 else (two, one)
-            quads.append(torch.stack([corner, corner + first, corner + first + last, corner + last], dim=-1))
-    used, faces = torch.unique(_split(torch.cat(quads)), return_inverse=True)
-    where = [used // stride[0], used // stride[1] % counts[1], used % counts[2]]
-    return Mesh(torch.stack([plane[i] for plane, i in zip(planes, where, strict=True)], dim=-1), faces)
+    corners, faces = cell_walls(solid)
+    return Mesh(torch.stack([plane[i] for plane, i in zip(planes, corners.T, strict=True)], dim=-1), faces)
 
 
 def _split(quads: Tensor) -> Tensor:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import torch
 
 from labkit.errors import DomainError
-from labkit.geometry.furniture import _size, _Sizes
 from labkit.geometry.loft import Station, join, loft
 from labkit.geometry.mesh import Mesh
+from labkit.geometry.sizes import Sizes, size
 
 WING = 1.7  # exponent of the sections of wings: between a lens with sharp edges and an ellipse
 
 
 @dataclass(frozen=True)
-class CarShape(_Sizes):
+class CarShape(Sizes):
     """A car: a rounded body with a bonnet that slopes to the nose, a cabin that narrows to the roof, four wheels.
 
     Sizes in metres, with the range of ``sample``: length 3.7 to 4.9, width (of the body) 1.65 to 1.95, height 1.35 to
@@ -34,33 +34,33 @@ class CarShape(_Sizes):
         DomainError: a size is not positive, a ratio is not less than 1, heights do not rise, or bonnet and boot meet.
     """
 
-    length: float = _size(4.3, 3.7, 4.9)
-    width: float = _size(1.8, 1.65, 1.95)
-    height: float = _size(1.48, 1.35, 1.8)
-    belt_height: float = _size(0.92, 0.85, 1.0)
-    clearance: float = _size(0.2, 0.16, 0.26)
-    wheel_radius: float = _size(0.33, 0.3, 0.38)
-    wheel_width: float = _size(0.22, 0.18, 0.26)
-    wheelbase: float = _size(0.6, 0.56, 0.66)
-    bonnet: float = _size(0.26, 0.18, 0.32)
-    boot: float = _size(0.1, 0.02, 0.2)
-    roof: float = _size(0.58, 0.45, 0.75)
-    roof_width: float = _size(0.74, 0.64, 0.82)
-    nose: float = _size(0.82, 0.7, 0.92)
+    length: float = size(4.3, 3.7, 4.9)
+    width: float = size(1.8, 1.65, 1.95)
+    height: float = size(1.48, 1.35, 1.8)
+    belt_height: float = size(0.92, 0.85, 1.0)
+    clearance: float = size(0.2, 0.16, 0.26)
+    wheel_radius: float = size(0.33, 0.3, 0.38)
+    wheel_width: float = size(0.22, 0.18, 0.26)
+    wheelbase: float = size(0.6, 0.56, 0.66)
+    bonnet: float = size(0.26, 0.18, 0.32)
+    boot: float = size(0.1, 0.02, 0.2)
+    roof: float = size(0.58, 0.45, 0.75)
+    roof_width: float = size(0.74, 0.64, 0.82)
+    nose: float = size(0.82, 0.7, 0.92)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._below("belt_height", self.height, "height")
-        self._below("clearance", self.nose * self.belt_height, "the height of the nose")
-        self._below("wheel_width", self.width / 2, "half the width")
-        self._below("wheel_radius", self.belt_height / 2, "half of belt_height")
-        self._below("boot", 1 - self.bonnet, "what the bonnet leaves")
+        self.below("belt_height", self.height, "height")
+        self.below("clearance", self.nose * self.belt_height, "the height of the nose")
+        self.below("wheel_width", self.width / 2, "half the width")
+        self.below("wheel_radius", self.belt_height / 2, "half of belt_height")
+        self.below("boot", 1 - self.bonnet, "what the bonnet leaves")
         for name in ("wheelbase", "roof", "roof_width", "nose"):
-            self._below(name, 1.0, "the whole")
+            self.below(name, 1.0, "the whole")
 
 
 @dataclass(frozen=True)
-class AirplaneShape(_Sizes):
+class AirplaneShape(Sizes):
     """An airliner: a fuselage, swept wings with two engines below, a tailplane, a fin that leans back by 27 degrees.
 
     Sizes in metres, with the range of ``sample``: length 30 to 40 and radius 1.7 to 2.5 (of the fuselage), span (of the
@@ -75,30 +75,30 @@ class AirplaneShape(_Sizes):
             wider than long, or the fuselage hides the wings, the tail or the engines.
     """
 
-    length: float = _size(36.0, 30.0, 40.0)
-    radius: float = _size(2.0, 1.7, 2.5)
-    span: float = _size(35.0, 28.0, 40.0)
-    chord: float = _size(8.5, 7.0, 10.5)
-    tip_chord: float = _size(3.6, 3.2, 4.6)
-    thickness: float = _size(1.8, 1.7, 2.1)
-    tail_span: float = _size(13.0, 11.0, 16.0)
-    tail_chord: float = _size(5.5, 4.5, 6.5)
-    fin_height: float = _size(5.5, 4.5, 7.0)
-    engine_radius: float = _size(1.3, 1.1, 1.6)
-    engine_length: float = _size(5.0, 4.0, 6.0)
-    sweep: float = _size(24.0, 12.0, 32.0)
-    dihedral: float = _size(3.0, 1.0, 5.0)
-    wing_place: float = _size(0.45, 0.4, 0.5)
-    engine_place: float = _size(0.36, 0.32, 0.44)
+    length: float = size(36.0, 30.0, 40.0)
+    radius: float = size(2.0, 1.7, 2.5)
+    span: float = size(35.0, 28.0, 40.0)
+    chord: float = size(8.5, 7.0, 10.5)
+    tip_chord: float = size(3.6, 3.2, 4.6)
+    thickness: float = size(1.8, 1.7, 2.1)
+    tail_span: float = size(13.0, 11.0, 16.0)
+    tail_chord: float = size(5.5, 4.5, 6.5)
+    fin_height: float = size(5.5, 4.5, 7.0)
+    engine_radius: float = size(1.3, 1.1, 1.6)
+    engine_length: float = size(5.0, 4.0, 6.0)
+    sweep: float = size(24.0, 12.0, 32.0)
+    dihedral: float = size(3.0, 1.0, 5.0)
+    wing_place: float = size(0.45, 0.4, 0.5)
+    engine_place: float = size(0.36, 0.32, 0.44)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._below("radius", self.length / 6, "a sixth of the length")
-        self._below("thickness", 2 * self.radius, "the fuselage's diameter")
+        self.below("radius", self.length / 6, "a sixth of the length")
+        self.below("thickness", 2 * self.radius, "the fuselage's diameter")
         for name in ("sweep", "dihedral"):
-            self._below(name, 60.0, "60 degrees")
+            self.below(name, 60.0, "60 degrees")
         for name in ("wing_place", "engine_place"):
-            self._below(name, 1.0, "the whole")
+            self.below(name, 1.0, "the whole")
         for name, half in (("span", self.span / 2), ("tail_span", self.tail_span / 2)):
             if half <= self.radius:
                 raise DomainError(name, getattr(self, name), f"more than the fuselage's diameter = {2 * self.radius:g}")
