@@ -13,8 +13,10 @@ from conftest import need
 
 from labkit import icosphere, save_mesh
 from labkit.cli import bench as bench_raster
-from labkit.cli import bench_fractals, bench_implicit, bench_renderers, bench_sorting, main
+from labkit.cli import bench_adversarial, bench_fractals, bench_implicit, bench_renderers, bench_sorting, main
 from labkit.cli.bench_sorting import CURES, Contender, accuracy, rows
+from labkit.errors import BackendError
+from labkit.render.external import ExternalRenderer
 from labkit.train import udr_loss
 from labkit.train.udr import PRESETS
 
@@ -29,7 +31,7 @@ def measured(lines: Iterator[str]) -> list[dict[str, str]]:
     return [found.groupdict() for found in map(ROW.fullmatch, lines) if found]
 
 
-@pytest.mark.parametrize("name", ["all", "raster", "renderers", "sorting", "fractals", "implicit"])
+@pytest.mark.parametrize("name", ["all", "raster", "renderers", "sorting", "fractals", "implicit", "adversarial"])
 def test_only_chooses_the_tables(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,6 +42,7 @@ def test_only_chooses_the_tables(
         "sorting": bench_sorting,
         "fractals": bench_fractals,
         "implicit": bench_implicit,
+        "adversarial": bench_adversarial,
     }
     for table, module in tables.items():
         monkeypatch.setattr(module, "rows", lambda quick, mesh=None, table=table: iter([f"{table} {quick}"]))
@@ -160,6 +163,28 @@ def test_rows_of_implicit_surfaces(monkeypatch: pytest.MonkeyPatch) -> None:
 def numbers(pattern: str, text: str) -> list[tuple[str, ...]]:
     """The groups of every match."""
     return [found.groups() for found in re.finditer(pattern, text)]
+
+
+def test_rows_of_the_adversarial_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part twice, forward before backward; a renderer that is not there is said to be missing."""
+    monkeypatch.setattr(bench_adversarial, "SIZES", (16,))
+    monkeypatch.setattr(bench_adversarial, "REPEATS", 2)
+    monkeypatch.setattr(bench_adversarial, "RENDERERS", ("hard", "pyvista"))
+    opened = bench_adversarial.open_renderer
+
+    def without_vtk(name: str) -> ExternalRenderer:
+        if name == "pyvista":
+            raise BackendError("pyvista", "missing", "its package")
+        return opened(name)
+
+    monkeypatch.setattr(bench_adversarial, "open_renderer", without_vtk)
+    head, *lines = bench_adversarial.rows(quick=True)
+    assert "batches of 4" in head
+    times = [found for line in lines if (found := re.fullmatch(r" +16 px  (.+?) +([\d.]+) ms +([\d.]+) ms .*", line))]
+    assert [found[1] for found in times] == [*bench_adversarial.parts(16)]
+    assert all(float(found[3]) > float(found[2]) for found in times)
+    assert re.fullmatch(r"  hard +[\d.]+ pictures/s, the first after [\d.]+ s", lines[-2])
+    assert "not measured: pyvista" in lines[-1]
 
 
 def test_marks_are_taken_off_again() -> None:

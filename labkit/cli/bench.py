@@ -41,14 +41,16 @@ class Bench:
     """Where the kernels run; cpu is the only one so far."""
     quick: bool = False
     """Small sizes only: less than a minute instead of many."""
-    only: Literal["all", "raster", "renderers", "sorting", "fractals", "implicit"] = "all"
-    """The table to print: AlgoNet in many settings, all rasterizers, soft sorting, fractals, or implicit surfaces."""
+    only: Literal["all", "raster", "renderers", "sorting", "fractals", "implicit", "adversarial"] = "all"
+    """The table to print: AlgoNet in many settings, all rasterizers, soft sorting, fractals, implicit surfaces, or the
+    parts of the adversarial recipes."""
     mesh: Path | None = None
     """A mesh file on which two rasterizers are also timed at 1,024 pixels."""
 
     def run(self) -> int:
         """Print the rows as they are measured; return 0."""
         from labkit.cli import (
+            bench_adversarial,
             bench_fractals,
             bench_implicit,
             bench_renderers,
@@ -63,6 +65,7 @@ class Bench:
             "sorting": bench_sorting.rows,
             "fractals": bench_fractals.rows,
             "implicit": bench_implicit.rows,
+            "adversarial": bench_adversarial.rows,
         }
         for line in chain.from_iterable(tables[name](self.quick) for name in tables if self.only in ("all", name)):
             print(line, flush=True)
