@@ -31,6 +31,7 @@ TOP_PAGE = 3  # labkit/__init__.py may name everything up to the pictures, and n
 EXTRAS = {
     *("numba", "triton", "skimage", "scipy", "PIL", "tyro", "imageio", "psutil"),
     *("safetensors", "filelock", "tqdm", "tensorboard"),
+    *("pyvista", "vtk", "pyrender", "OpenGL", "mitsuba"),
     *("matplotlib", "ipywidgets", "pythreejs", "ipydatawidgets", "ipyevents", "IPython", "ipykernel", "traitlets"),
     *("jupyterlab", "jupyter_core", "jupyter_client", "jupyter_server", "nbformat", "nbclient", "jupytext"),
 }

@@ -102,7 +102,7 @@ class Category:
         Args:
             index: see `sizes`, which also says what is raised.
         """
-        return _centred(_FAMILIES[self.name][1](self.sizes(index), dtype=torch.float64))
+        return framed(_FAMILIES[self.name][1](self.sizes(index), dtype=torch.float64)).to(dtype=torch.float32)
 
     def voxels(self, index: int, resolution: int = 64) -> VoxelGrid:
         """The solid voxels of a sample's mesh in the cube [-0.5, 0.5]^3: (R, R, R) bool.
@@ -155,11 +155,28 @@ class RandomCubes:
     def mesh(self, index: int) -> Mesh:
         """The outer surface of a sample, see `Category.mesh`; boxes that touch nothing stand apart."""
         cubes = self.sizes(index)
-        return _centred(box_union(*(torch.tensor(corner, dtype=torch.float64) for corner in (cubes.low, cubes.high))))
+        corners = (torch.tensor(corner, dtype=torch.float64) for corner in (cubes.low, cubes.high))
+        return framed(box_union(*corners)).to(dtype=torch.float32)
 
     def voxels(self, index: int, resolution: int = 64) -> VoxelGrid:
         """See `Category.voxels`."""
         return _voxels(self.mesh(index), resolution)
+
+
+def framed(mesh: Mesh, name: str = "mesh") -> Mesh:
+    """The mesh moved and scaled into the common frame: its bounding box around the origin, the longest edge 0.95.
+
+    Raises:
+        DomainError: no extent.
+    """
+    if not len(mesh.faces):
+        raise DomainError(name, "no faces", "a mesh with a size")
+    used = mesh.vertices[mesh.faces.flatten()]  # a vertex that no face uses has no place in the picture
+    low, high = used.amin(0), used.amax(0)
+    extent = (high - low).max()
+    if not float(extent) > 0:
+        raise DomainError(name, "all faces at one point", "a mesh with a size")
+    return mesh.replace(vertices=(mesh.vertices - (low + high) / 2) * (EXTENT / extent))
 
 
 def _whole(name: str, value: object) -> int:
@@ -177,12 +194,6 @@ def _stream(name: str, split: str, seed: int, index: int) -> torch.Generator:
     digest = hashlib.sha256(f"{name} {_whole('seed', seed)}".encode()).digest()
     number = index ^ int.from_bytes(digest[:4], "little") % COUNT
     return torch.Generator().manual_seed(number + COUNT * (split == "test"))
-
-
-def _centred(mesh: Mesh) -> Mesh:
-    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-    vertices = (mesh.vertices - (low + high) / 2) * (EXTENT / (high - low).max())
-    return Mesh(vertices.float(), mesh.faces)
 
 
 def _voxels(mesh: Mesh, resolution: int) -> VoxelGrid:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labkit.data.categories import EXTENT
+from labkit.data.categories import framed
 from labkit.data.picture_files import listed
 from labkit.errors import DomainError, FileError, LabError
 from labkit.geometry import Mesh, load_mesh
@@ -160,22 +160,6 @@ def read(
         }
         found = models()
     return found
-
-
-def framed(mesh: Mesh, name: str = "mesh") -> Mesh:
-    """The mesh moved and scaled into the common frame: its bounding box around the origin, the longest edge 0.95.
-
-    Raises:
-        DomainError: no extent.
-    """
-    if not len(mesh.faces):
-        raise DomainError(name, "no faces", "a mesh with a size")
-    used = mesh.vertices[mesh.faces.flatten()]  # a vertex that no face uses has no place in the picture
-    low, high = used.amin(0), used.amax(0)
-    extent = (high - low).max()
-    if not float(extent) > 0:
-        raise DomainError(name, "all faces at one point", "a mesh with a size")
-    return mesh.replace(vertices=(mesh.vertices - (low + high) / 2) * (EXTENT / extent))
 
 
 def turn_of(up: str, front: str) -> Tensor:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from tolerances import FLOAT32
 
+from labkit.data.categories import framed
 from labkit.data.rendered_source import rendered_source
-from labkit.data.shapenet import AXES, BAD, MeshFiles, framed, read, turn_of
+from labkit.data.shapenet import AXES, BAD, MeshFiles, read, turn_of
 from labkit.data.view_rules import VIEW_RULES, ViewRule
 from labkit.errors import DomainError, FileError
 from labkit.geometry import Mesh, box_union, save_mesh
