@@ -69,13 +69,6 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"--steps INT the total, [^(]* \(default: 6\)", said)
 
 
-def test_every_field_of_udr_has_its_doc(capsys: pytest.CaptureFixture[str]) -> None:
-    """No option of the first recipe stands there bare."""
-    said = page(["train", "udr"], capsys)
-    assert said.count("(default: ") > 40
-    assert re.findall(r"(--[a-z.-]+)(?: [A-Z]+| \{\S+\}|, --\S+)* \(default: ", said) == []
-
-
 def test_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Preset and fields reach the run; its end is saved; lines tell of it; a total is a total."""
     run = tmp_path / "run"

@@ -11,7 +11,12 @@ from labkit.errors import DomainError
 from labkit.events import Event
 from labkit.train.config import EngineConfig
 
-RECIPES: Mapping[str, str] = {"udr": "labkit.train.udr"}  # modules, imported when they are asked for
+RECIPES: Mapping[str, str] = {  # modules, imported when they are asked for
+    "udr": "labkit.train.udr",
+    "ran": "labkit.train.ran",
+    "iggan": "labkit.train.iggan",
+    "features": "labkit.train.features",
+}
 
 
 class Recipe(Protocol):
