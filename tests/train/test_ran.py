@@ -125,11 +125,14 @@ def test_kept_pictures_change_nothing() -> None:
 RUNS = {
     "ran": {},
     "direct": {"mode": "direct"},
-    "saturating": {"loss__fooling": "saturating"},
     "without L1": {"loss__pixel": 0.0},
-    "without 3 to 5": {"loss__use": (1, 2)},
-    "without 1": {"loss__use": (2, 3, 4, 5), "decay_every": 2},
-    "by chance": {"loss__probabilities": (0.5,) * 5, "loss__random_probability": 0.5},
+    "without 3 to 5, saturating": {"loss__use": (1, 2), "loss__fooling": "saturating"},
+    "without 1, by chance, decaying": {
+        "loss__use": (2, 3, 4, 5),
+        "loss__probabilities": (0.5,) * 5,
+        "loss__random_probability": 0.5,
+        "decay_every": 2,
+    },
 }
 
 
@@ -257,13 +260,12 @@ def test_load(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["ran", "direct"])
 def test_it_learns(mode: str) -> None:
     """The renders come nearer to what they are to show."""
-    config = tiny(mode=mode, steps=40, nets__width=8, nets__hidden=32, nets__dropout=0.0)
-    trainer = RANTrainer(config, TEAM)
+    trainer = RANTrainer(tiny(mode=mode, nets__width=8, nets__hidden=32, nets__dropout=0.0), TEAM)
     name = "render - input" if mode == "direct" else "b'' - b'"
     before = trainer.measure(final=True)[name]
-    for number in range(1, 31):
+    for number in range(1, 16):
         trainer.step(number)
-    assert trainer.measure(final=True)[name] < 0.8 * before
+    assert trainer.measure(final=True)[name] < 0.75 * before
 
 
 @pytest.mark.parametrize(
