@@ -19,6 +19,9 @@ Split = Literal["train", "test"]
 EXTENT = 0.95
 """Longest edge of a shape's bounding box, in the cube of edge 1 that it lies in."""
 
+ORIGIN = (-0.5, -0.5, -0.5)
+"""Corner of that cube."""
+
 COUNT = 1 << 31
 """Samples of a category and split."""
 
@@ -69,12 +72,12 @@ class Category:
     def __post_init__(self) -> None:
         if self.name not in CATEGORIES:
             raise DomainError("name", repr(self.name), " or ".join(CATEGORIES))
-        _stream(self.name, self.split, self.seed, 0)
+        stream(self.name, self.split, self.seed, 0)
         if self.wall is None:
             return
         if self.name != "bathtub":
             raise DomainError("wall", self.wall, f"None: only bathtubs have such walls, not a {self.name}")
-        if not 1 <= _whole("wall", self.wall) <= 8:
+        if not 1 <= check_whole("wall", self.wall) <= 8:
             raise DomainError("wall", self.wall, "1 to 8 voxels of a 64 grid")
 
     def sizes(self, index: int) -> Any:
@@ -86,7 +89,7 @@ class Category:
         Raises:
             DomainError, DTypeError: ``index`` out of range or not a whole number.
         """
-        generator = _stream(self.name, self.split, self.seed, index)
+        generator = stream(self.name, self.split, self.seed, index)
         sizes = _FAMILIES[self.name][0].sample(generator)
         for name, (low, high) in _SOLID.get(self.name, {}).items():
             share = torch.rand((), generator=generator, dtype=torch.float64).item()
@@ -114,7 +117,7 @@ class Category:
         Raises:
             DomainError, DTypeError: an argument out of range or not a whole number.
         """
-        return _voxels(self.mesh(index), resolution)
+        return voxels_of(self.mesh(index), resolution)
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,11 @@ class RandomCubes:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _stream("cubes", "train", self.seed, 0)
+        stream("cubes", "train", self.seed, 0)
 
     def sizes(self, index: int) -> Cubes:
         """The boxes of a sample, see `Category.sizes`."""
-        generator = _stream("cubes", "train", self.seed, index)
+        generator = stream("cubes", "train", self.seed, index)
         count = int(torch.randint(3, 9, (), generator=generator))
         edge, place = torch.rand(2, count, 3, generator=generator, dtype=torch.float64)
         edge = 0.1 + 0.4 * edge
@@ -160,7 +163,7 @@ class RandomCubes:
 
     def voxels(self, index: int, resolution: int = 64) -> VoxelGrid:
         """See `Category.voxels`."""
-        return _voxels(self.mesh(index), resolution)
+        return voxels_of(self.mesh(index), resolution)
 
 
 def framed(mesh: Mesh, name: str = "mesh") -> Mesh:
@@ -171,31 +174,34 @@ def framed(mesh: Mesh, name: str = "mesh") -> Mesh:
     """
     if not len(mesh.faces):
         raise DomainError(name, "no faces", "a mesh with a size")
-    used = mesh.vertices[mesh.faces.flatten()]  # a vertex that no face uses has no place in the picture
+    vertices = mesh.vertices.double()  # which holds all differences and quotients of float32
+    used = vertices[mesh.faces.flatten()]  # a vertex that no face uses has no place in the picture
     low, high = used.amin(0), used.amax(0)
     extent = (high - low).max()
     if not float(extent) > 0:
         raise DomainError(name, "all faces at one point", "a mesh with a size")
-    return mesh.replace(vertices=(mesh.vertices - (low + high) / 2) * (EXTENT / extent))
+    return mesh.replace(vertices=((vertices - (low + high) / 2) * (EXTENT / extent)).to(mesh.vertices))
 
 
-def _whole(name: str, value: object) -> int:
+def check_whole(name: str, value: object) -> int:
+    """Return ``value`` if it is a whole number, else raise `DTypeError`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise DTypeError(name, type(value).__name__, "a whole number")
     return value
 
 
-def _stream(name: str, split: str, seed: int, index: int) -> torch.Generator:
+def stream(name: str, split: str, seed: int, index: int) -> torch.Generator:
     """The random stream of a sample. A generator tells 32 bits of seeds apart: 31 for the index, one for the split."""
     if split not in ("train", "test"):
         raise DomainError("split", repr(split), "'train' or 'test'")
-    if not 0 <= _whole("index", index) < COUNT:
+    if not 0 <= check_whole("index", index) < COUNT:
         raise DomainError("index", index, f"0 to {COUNT - 1}")
-    digest = hashlib.sha256(f"{name} {_whole('seed', seed)}".encode()).digest()
+    digest = hashlib.sha256(f"{name} {check_whole('seed', seed)}".encode()).digest()
     number = index ^ int.from_bytes(digest[:4], "little") % COUNT
     return torch.Generator().manual_seed(number + COUNT * (split == "test"))
 
 
-def _voxels(mesh: Mesh, resolution: int) -> VoxelGrid:
-    pitch = 1 / max(_whole("resolution", resolution), 1)  # what is below 1 is refused by name
-    return mesh_to_voxels(mesh, resolution, origin=(-0.5, -0.5, -0.5), pitch=pitch)
+def voxels_of(mesh: Mesh, resolution: int) -> VoxelGrid:
+    """The solid voxels of a mesh in the cube [-0.5, 0.5]^3, see `Category.voxels`."""
+    pitch = 1 / max(check_whole("resolution", resolution), 1)  # what is below 1 is refused by name
+    return mesh_to_voxels(mesh, resolution, origin=ORIGIN, pitch=pitch)

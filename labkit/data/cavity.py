@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, pad
 
-from labkit.errors import DomainError, ShapeError, check_tensor
+from labkit.errors import ShapeError, check_tensor
 from labkit.nets.layers import check_count
+from labkit.scene.vectors import check_between
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def cavity_occupancy(grids: Tensor, *, level: float = 0.5, floor: float = 0.5, m
     """
     check_tensor("grids", grids, "B 1 N N N")
     for name, value in (("level", level), ("floor", floor)):
-        if not 0 <= value < 1:
-            raise DomainError(name, value, "in [0, 1)")
+        check_between(name, value, 0, 1, with_low=True)
     size = grids.shape[-1]
+    if not size:
+        raise ShapeError("grids", tuple(grids.shape), "grids with voxels")
     margin = check_count("margin", round(size / 8) if margin is None else margin, 0, size)
     solid = grids[:, 0] > level  # (B, x, y, z)
     hull = solid.any(1, keepdim=True) & solid.any(2, keepdim=True) & solid.any(3, keepdim=True)

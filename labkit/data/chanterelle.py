@@ -34,7 +34,7 @@ def read(
     Args:
         folder: PNG files whose alpha is the mask, also in subfolders such as ``train``, ``val`` and ``test``.
         size: pixels along each side.
-        fill: share of the picture's side that the longest edge of the bounding box takes, in (0, 1]. The paper does
+        fill: share of the picture's side that the longest edge of the bounding box takes, in [0.1, 1]. The paper does
             not say; by default as much as of the generator's shapes, which must be able to look like them.
         background: grey level in [0, 1].
         cache: folder for the small pictures, see `cached_pictures`.
@@ -47,12 +47,15 @@ def read(
     """
     root = Path(folder)
     side, _ = check_size("size", (size, size))
-    if not (0 < fill <= 1 and 0 <= background <= 1):
-        raise DomainError("fill, background", (fill, background), "a share in (0, 1] and a grey level in [0, 1]")
+    if not (0.1 <= fill <= 1 and 0 <= background <= 1):
+        raise DomainError("fill, background", (fill, background), "a share in [0.1, 1] and a grey level in [0, 1]")
     names = files_in(root, (".png",))
 
     def prepare(rgba: Tensor) -> Tensor:
-        return resized(cropped(rgba, fill), (side, side))
+        layers = resized(cropped(rgba, fill), (side, side))
+        if not to_bytes(layers[:, 1:]).any():
+            raise FileError("picture", "a mask too thin to be seen", f"a mushroom that {side} pixels show")
+        return layers
 
     layers = from_bytes(read_all(root, names, (side, side), prepare, f"chanterelle, fill {fill}", 2, cache, progress))
     light, alpha = layers.split(1, dim=1)  # (N, 1, H, W) each

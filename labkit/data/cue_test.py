@@ -79,17 +79,24 @@ def cue_test(
     check_count("azimuths", azimuths, 1, 360)
     if not elevations:
         raise DomainError("elevations", "none", "one or more")
+    cameras = [
+        Camera.orbit(360 / azimuths * turn, elevation, 2.0, projection="orthographic", half_height=1.0)
+        for elevation in elevations
+        for turn in range(azimuths)
+    ]
     hollow = Category("bathtub", wall=wall).voxels(number, RESOLUTION).values
     solids = torch.stack([hollow, fill_layers(hollow)])  # (2, R, R, R)
     sharp = solids.float()[:, None]  # (2, 1, R, R, R)
     both = torch.cat([sharp, blurred(sharp, sigma)], 1)[None].flatten(1, 2)  # (1, 4, R, R, R): one pass turns all
-    turns = [360 / azimuths * n for n in range(azimuths)]
-    cameras = [
-        Camera.orbit(turn, elevation, 2.0, projection="orthographic", half_height=1.0)
-        for elevation in elevations
-        for turn in turns
-    ]
     found: dict[str, list[Tensor]] = {"visual hull": [], "absorption only": [], "shaded": []}
+    if renderer is not None:
+        found[renderer] = []
+        shapes = [VoxelGrid(solid, (-0.5, -0.5, -0.5), 1 / RESOLUTION) for solid in solids]
+        with open_renderer(renderer, albedo=1.0, surface=surface) as draw:
+            for camera in cameras:
+                drawn = draw(shapes, camera, beam_lights(camera), (SIZE, SIZE))
+                inside = (drawn.alpha[:, 0] > 0.5).all(0)
+                found[renderer].append((drawn.color[0, 0] - drawn.color[1, 0]).abs()[inside].mean())
     apart: list[Tensor] = []
     for camera in cameras:
         turned = embed(both, camera.rotation[None], SIZE).clamp(0, 1).unflatten(1, (2, 2))[0]  # (2, 2, S, S, S)
@@ -104,14 +111,6 @@ def cue_test(
         }
         for name, picture in pictures.items():
             found[name].append((picture[0, 0] - picture[1, 0]).abs()[inside].mean())
-    if renderer is not None:
-        found[renderer] = []
-        shapes = [VoxelGrid(solid, (-0.5, -0.5, -0.5), 1 / RESOLUTION) for solid in solids]
-        with open_renderer(renderer, albedo=1.0, surface=surface) as draw:
-            for camera in cameras:
-                drawn = draw(shapes, camera, beam_lights(camera), (SIZE, SIZE))
-                inside = (drawn.alpha[:, 0] > 0.5).all(0)
-                found[renderer].append((drawn.color[0, 0] - drawn.color[1, 0]).abs()[inside].mean())
     differences = {name: float(torch.stack(values).mean()) for name, values in found.items()}
     return Cue(wall, differences, float(torch.stack(apart).mean()))
 

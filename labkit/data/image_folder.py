@@ -62,7 +62,8 @@ def files_in(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[str]:
     """
     if not folder.is_dir():
         raise FileError(str(folder), "no folder", "a folder of pictures")
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.is_dir())
+    paths = (path.relative_to(folder) for path in found)
     names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
     if not names:
         raise FileError(str(folder), "no pictures", f"files that end in {', '.join(suffixes)}")
@@ -104,7 +105,7 @@ def read_all(
             return torch.cat([prepare(read_rgba(folder, [names[n]])) for n in numbers.tolist()])
         except FileError as error:  # all before these are sound
             broken = broken_in(folder, names[int(numbers[0]) :], prepare)
-            expected = "sound pictures only: repair or remove these"
+            expected = f"sound pictures only: repair or remove these ({error})"
             raise FileError(str(folder), f"{len(broken)} broken: {listed(broken)}", expected) from error
 
     facts: dict[str, object] = {}

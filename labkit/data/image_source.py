@@ -6,6 +6,7 @@ and what is read from a file differ in nothing that a discriminator could see.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -111,13 +112,13 @@ class StreamedImages:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
         self._jobs: dict[tuple[int, ...], Future[Tensor]] = {}  # what is made beforehand
         self._last: Tensor | None = None
-        self._closed = False
+        self._closed, self._process = False, os.getpid()
 
     def images(self, numbers: Tensor) -> Tensor:
         """See `ImageSource.images`. Not to be called from several threads at once."""
         check_numbers(numbers, None)
-        if self._closed:
-            raise LabError("source", "a closed source of pictures", "an open one")
+        if not self._usable():
+            raise LabError("source", "a source that is closed, or of a fork's parent", "an open one of this process")
         if not len(numbers):
             return torch.empty(0, 1, *self.size)
         asked = tuple(numbers.tolist())
@@ -135,7 +136,7 @@ class StreamedImages:
 
     def close(self) -> None:
         """End the thread, after the batch that it is working on; closing twice does no harm."""
-        if self._closed:
+        if not self._usable():
             return
         self._closed = True
         for job in self._jobs.values():
@@ -153,6 +154,10 @@ class StreamedImages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _usable(self) -> bool:
+        """Whether the thread is there: a process that was forked has none, and would wait for it without end."""
+        return not self._closed and os.getpid() == self._process
 
     def _following(self, numbers: Tensor) -> list[tuple[int, ...]]:
         """The batches to come, if this one lies one step behind the last; else those that were expected before."""

@@ -74,12 +74,13 @@ def _shard(home: Path, make: Callable[[Tensor], Tensor], first: int, target: Ten
     with _locked(home):
         found = _stored(home, first, target)  # another process may have made it by now
         if found is None:
-            for spoilt in (*home.glob(f"{first:09d}-*.npy"), *home.glob(".writing-*")):
-                spoilt.unlink(missing_ok=True)
             found = _made(make, first, target)
             stream = io.BytesIO()
             np.save(stream, found.numpy(), allow_pickle=False)
-            write_bytes(home / _name(home, first, stream.getvalue()), stream.getvalue())
+            with _writing(home):
+                for spoilt in (*home.glob(f"{first:09d}-*.npy"), *home.glob(".writing-*.npy")):
+                    spoilt.unlink(missing_ok=True)
+                write_bytes(home / _name(home, first, stream.getvalue()), stream.getvalue())
     return found
 
 
@@ -112,12 +113,10 @@ def _home(folder: Path, facts: Mapping[str, Any]) -> Path:
     """The folder of these pictures, made if it is missing."""
     text = json.dumps(facts, sort_keys=True, indent=1, allow_nan=False)
     home = folder / _digest(text.encode())
-    try:
+    with _writing(home):
         home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(str(home), error.strerror, "a folder that can be written") from error
-    if not (home / FACTS).is_file():
-        write_bytes(home / FACTS, text.encode())
+        if not (home / FACTS).is_file():
+            write_bytes(home / FACTS, text.encode())
     return home
 
 
@@ -128,12 +127,20 @@ def _locked(home: Path) -> Iterator[None]:
         import filelock
     except ImportError as error:
         raise BackendError("filelock", "no such package", 'it installed: pip install "labkit[train]"') from error
+    with _writing(home):
+        lock = filelock.FileLock(home.with_suffix(".lock")).acquire(poll_interval=0.05)
+    with lock:
+        yield
+
+
+@contextmanager
+def _writing(home: Path) -> Iterator[None]:
+    """Tell errors of the disk, and no others, as errors of ``home``."""
     try:
-        with filelock.FileLock(home.with_suffix(".lock"), poll_interval=0.05):
-            yield
+        yield
+    except FileError:
+        raise
     except OSError as error:
-        if isinstance(error, FileError):
-            raise
         raise FileError(str(home), error.strerror, "a folder that can be written, with room on its disk") from error
 
 

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labkit.data.categories import Category, Split
+from labkit.data.categories import ORIGIN, Category, Split, check_whole, voxels_of
 from labkit.data.image_source import ImageSource, StoredImages, StreamedImages
 from labkit.data.painter import Painter
 from labkit.data.picture_cache import cached_pictures
 from labkit.data.view_rules import VIEW_RULES, ViewRule
-from labkit.errors import DomainError, DTypeError
-from labkit.geometry import Mesh, VoxelGrid, mesh_to_voxels
+from labkit.errors import DomainError, DTypeError, LabError
+from labkit.geometry import Mesh, VoxelGrid
 from labkit.geometry.rigid_grid import embed
 from labkit.geometry.voxels import MAX_RESOLUTION
 from labkit.render.volume_grid import absorption_only, emission_absorption, visual_hull
@@ -37,7 +37,6 @@ VOLUMES: dict[str, Callable[..., Tensor]] = {
 STYLES = ("shaded", *VOLUMES)
 PICTURES = 3000  # of a finite set unless something else is said: the paper's sets of one per model have about as many
 DISTANCE = 2.0  # world units from the eye to the origin; without a meaning for parallel rays, but behind every shape
-ORIGIN = (-0.5, -0.5, -0.5)
 MEMORY = 1 << 28  # bytes that voxels of models are kept in
 PROBES = 4  # shapes whose geometry takes part in the cache's key
 
@@ -113,7 +112,8 @@ def rendered_source(
 
     Raises:
         DomainError: a value out of range, fewer models than asked for, or categories without a common rule.
-        DTypeError: no shapes, or shapes that cannot say what they are (``facts()``) and a cache.
+        DTypeError: no shapes, shapes that cannot say what they are (``facts()``) and a cache, or a setting in
+            ``volume`` that the style does not have.
         LabError: whatever the shapes, the renderer or the cache raise.
     """
     parts = models_of(shapes, split)
@@ -129,6 +129,7 @@ def rendered_source(
     if views is None:
         views = 4 if amount == "one-per-model" and _names(parts) == ["bathtub"] else 1
     number, settings = _models(parts, amount, models, views), dict(volume or {})
+    _check_volume(style, background, settings)
     painter = Painter(renderer, (size, size), surface, background, isolated, workers)
 
     def mesh(n: int) -> Mesh:
@@ -137,8 +138,7 @@ def rendered_source(
     @lru_cache(MEMORY * 8 // resolution**3)
     def packed(n: int) -> NDArray[np.uint8]:
         """Eight voxels a byte: what takes longest is done once for each model that memory has room for."""
-        grid = mesh_to_voxels(mesh(n), resolution, origin=ORIGIN, pitch=1 / resolution)
-        return np.packbits(grid.values.numpy())
+        return np.packbits(voxels_of(mesh(n), resolution).values.numpy())
 
     def voxels(n: int) -> VoxelGrid:
         bits = np.unpackbits(packed(n), count=resolution**3).astype(bool)
@@ -170,7 +170,7 @@ def rendered_source(
                     "style": style,
                     "from_voxels": from_voxels,
                     "resolution": resolution,
-                    **settings,
+                    "volume": settings,
                 },
                 "print": fingerprint(parts, _cameras(rule, seed, torch.arange(PROBES)), beam_lights),
             }
@@ -220,14 +220,31 @@ def fingerprint(parts: Sequence[Models], camera: Camera, lights: Callable[[Camer
 
 
 def drawn_from(seed: int, number: int) -> torch.Generator:
-    """The random stream of picture or set ``number``: the same on every machine, unrelated to that of any other."""
-    words = hashlib.sha256(f"{seed} {number}".encode()).digest()
+    """The random stream of picture or set ``number``: the same on every machine, unrelated to that of any other.
+
+    Raises:
+        DTypeError: ``seed`` is not a whole number.
+    """
+    words = hashlib.sha256(f"{check_whole('seed', seed)} {number}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(words[:8], "little", signed=True))
 
 
 def _cameras(rule: ViewRule, seed: int, numbers: Tensor) -> Camera:
     shares = torch.stack([torch.rand(2, generator=drawn_from(seed, n)) for n in numbers.tolist()])  # (B, 2)
     return orthographic(*rule.at(shares))
+
+
+def _check_volume(style: str, background: float, settings: Mapping[str, float]) -> None:
+    """Refuse what the renderer of a style would refuse, before anything is drawn."""
+    try:
+        if style in VOLUMES:
+            VOLUMES[style](torch.zeros(1, 1, 1, 1, 1), background=background, **settings)
+    except LabError:
+        raise
+    except TypeError as error:
+        raise DTypeError("volume", settings, f"settings of {style!r} ({error})") from error
+    if style not in VOLUMES and settings:
+        raise DomainError("volume", settings, f"none for style {style!r}")
 
 
 def _names(parts: Sequence[Models]) -> list[str]:
@@ -243,10 +260,11 @@ def _common_rule(parts: Sequence[Models]) -> ViewRule:
 
 def _models(parts: Sequence[Models], amount: str, models: int | None, views: int) -> int:
     """How many models are shown."""
+    check_whole("views", views)
     there = min((len(part) for part in parts if isinstance(part, Sized)), default=None)  # of each part
     there = None if there is None else there * len(parts)
     usual = 500 if amount == "500" else there or max(PICTURES // max(views, 1), 1)
-    wanted = usual if models is None else models
+    wanted = usual if models is None else check_whole("models", models)
     if amount == "500" and (wanted, views) != (500, 1):
         raise DomainError("models", f"{wanted} models, {views} views", "500 models of one view for the amount '500'")
     if wanted < 1 or views < 1 or (there is not None and wanted > there):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labkit.data.categories import framed
 from labkit.data.picture_files import listed
-from labkit.errors import DomainError, FileError, LabError
+from labkit.errors import DomainError, DTypeError, FileError, LabError
 from labkit.geometry import Mesh, load_mesh
 
 MODELS = {1: "model.obj", 2: "models/model_normalized.obj"}
@@ -132,7 +132,10 @@ def read(
     Raises:
         FileError: no such folder, both versions in it, or no model.
         DomainError: the axes.
+        DTypeError: ``skip`` is one string.
     """
+    if isinstance(skip, str):
+        raise DTypeError("skip", repr(skip), "a list of ids")
     home = Path(folder) / SYNSETS.get(category, category)
     if not home.is_dir():
         raise FileError(str(home), "no folder", f"a folder of ShapeNetCore with {SYNSETS.get(category, category)}")
@@ -141,15 +144,19 @@ def read(
     if len(versions) != 1:
         got = "models of version 1 and 2" if versions else f"{len(ids)} folders without {' or '.join(MODELS.values())}"
         raise FileError(str(home), got, "the models of one version of ShapeNetCore")
+    place, inner = MODELS[versions[0]], home.resolve()
     skipped = {id_: "asked to" for id_ in ids if id_ in skip}
     skipped |= {id_: "known to be broken" for id_ in ids if f"{home.name}/{id_}" in BAD}
-    skipped |= {id_: f"no {place}" for id_ in ids if not (home / id_ / (place := MODELS[versions[0]])).is_file()}
+    skipped |= {id_: f"no {place}" for id_ in ids if not (home / id_ / place).is_file()}
+    skipped |= {
+        id_: "a link out of the folder" for id_ in ids if not (home / id_ / place).resolve().is_relative_to(inner)
+    }
 
     def models() -> ShapeNet:
         kept = tuple(id_ for id_ in ids if id_ not in skipped)
         if not kept:
             raise FileError(str(home), f"no usable model; left out: {listed(sorted(skipped))}", "at least one model")
-        paths = tuple(home / id_ / MODELS[versions[0]] for id_ in kept)
+        paths = tuple(home / id_ / place for id_ in kept)
         return ShapeNet(paths, up, front, category, kept, tuple(sorted(skipped.items())))
 
     found = models()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from labkit.data.categories import CATEGORIES
-from labkit.errors import DomainError, DTypeError, ShapeError, check_tensor
+from labkit.data.categories import CATEGORIES, check_whole
+from labkit.errors import DomainError, ShapeError, check_tensor
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ class ViewRule:
         Raises:
             DTypeError, ShapeError: ``count`` is not a whole number, or negative.
         """
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise DTypeError("count", type(count).__name__, "a whole number")
-        if count < 0:
+        if check_whole("count", count) < 0:
             raise ShapeError("count", count, "0 or more views")
         return self.at(torch.rand(count, 2, generator=generator, device=generator.device))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from labkit.data.categories import Split
+from labkit.data.categories import Split, check_whole
 from labkit.data.image_source import ImageSource, StoredImages, check_numbers
 from labkit.data.painter import Painter
 from labkit.data.picture_cache import cached_pictures
@@ -144,11 +144,11 @@ def rendered_view_sets(
         renderer, background, cache, isolated, workers, progress: as in `rendered_source`.
 
     Raises:
-        DomainError: a value out of range.
+        DomainError, DTypeError: a value out of range or of the wrong type.
         LabError: whatever the shapes, the renderer or the cache raise.
     """
     parts = models_of(categories, split)
-    if count < 1 or views < 1:
+    if check_whole("count", count) < 1 or check_whole("views", views) < 1:
         raise DomainError("count, views", (count, views), "1 or more of each")
     if not 0 <= azimuth_noise < math.inf:
         raise DomainError("azimuth_noise", azimuth_noise, "a standard deviation of 0 or more, degrees")

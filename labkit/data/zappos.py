@@ -8,18 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from labkit.data.categories import check_whole
 from labkit.data.image_folder import files_in, grey, read_all, resized
 from labkit.data.image_source import StoredImages, check_numbers
-from labkit.data.picture_files import listed, over_white
+from labkit.data.picture_files import over_white
 from labkit.data.view_sets import ViewSets
-from labkit.errors import DomainError, FileError, check_size
+from labkit.errors import DomainError, check_size
 from labkit.files import inside
 
 OTHER_SIDE = 180.0
 """Degrees of azimuth at which the mirrored picture is said to be taken (RAN, appendix C)."""
-
-WHITE = 0.95
-"""Brightness from which a pixel counts as background; JPEG leaves white with some noise."""
 
 
 class Mirrored:
@@ -79,7 +77,7 @@ def read(
         BackendError: Pillow or filelock is not installed.
     """
     side, _ = check_size("size", (size, size))
-    if limit is not None and limit < 1:
+    if limit is not None and check_whole("limit", limit) < 1:
         raise DomainError("limit", limit, "1 picture or more, or None")
     root = Path(folder)
     part = encoded(root, under)
@@ -93,55 +91,17 @@ def read(
     return ViewSets(Mirrored(StoredImages(pictures)), angles)
 
 
-def locate(folder: str | Path, names: list[str]) -> list[Path]:
-    """Files of the paths that the data set's own lists hold (``image-path.mat``, ``meta-data.csv``).
-
-    Folders whose names end with a dot, as that of "Dr. Martens Inc.", are stored with "%2E" in its place by some
-    archives; both are found.
-
-    Raises:
-        FileError: missing files (all are named), or a path out of the folder.
-    """
-    root = Path(folder)
-    paths = [inside(root, encoded(root, name)) for name in names]
-    if missing := [name for name, path in zip(names, paths, strict=True) if not path.is_file()]:
-        raise FileError(str(root), f"no {listed(missing)}", "every picture of the list")
-    return paths
-
-
 def encoded(root: Path, name: str) -> str:
-    """``name`` as it is stored: with "%2E" for the last dot of a folder, where that and not the dot exists."""
+    """``name`` as it is stored: with "%2E" for the last dot of a folder, where that and not the dot exists.
+
+    Some archives store so folders whose names end with a dot, as that of "Dr. Martens Inc.".
+    """
     found = Path()
     for part in Path(name).parts:
         dotless = found / f"{part[:-1]}%2E"
         swap = part.endswith(".") and not (root / found / part).exists() and (root / dotless).exists()
         found = dotless if swap else found / part
     return found.as_posix()
-
-
-def background_mask(pictures: Tensor, white: float = WHITE) -> Tensor:
-    """Masks (B, 1, H, W) of the shoes in grey pictures (B, 1, H, W): 1 where the background is not, else 0.
-
-    Background is what is ``white`` or brighter and touches the border by such pixels, so white shoes keep their
-    inside as long as their outline is darker.
-
-    Raises:
-        DomainError: ``white`` is not in (0, 1].
-    """
-    if not 0 < white <= 1:
-        raise DomainError("white", white, "a brightness in (0, 1]")
-    bright = pictures >= white
-    reached = torch.zeros_like(bright)
-    reached[..., [0, -1], :], reached[..., :, [0, -1]] = bright[..., [0, -1], :], bright[..., :, [0, -1]]
-    while True:
-        grown = reached.clone()
-        for axis in (-1, -2):
-            for step in (1, -1):
-                grown |= reached.roll(step, axis)  # what comes round the border is background there as well
-        grown &= bright
-        if torch.equal(grown, reached):
-            return (~reached).to(pictures)
-        reached = grown
 
 
 def squared(picture: Tensor, side: int) -> Tensor:

@@ -167,4 +167,4 @@ def lamp(shape: LampShape | None = None, dtype: torch.dtype = torch.float32) -> 
         (high, inside(high)),
     ]
     stations: list[Station] = [(y, 0.0, 0.0, radius, radius) for y, radius in profile]
-    return loft(1, stations, points=s.segments).to(dtype=dtype)
+    return loft(1, stations, points=s.segments).to(dtype=dtype).validate()

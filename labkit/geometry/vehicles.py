@@ -140,7 +140,7 @@ def car(shape: CarShape | None = None, dtype: torch.dtype = torch.float32) -> Me
         for z in (-s.wheelbase * half, s.wheelbase * half):
             r = s.wheel_radius
             parts.append(loft(0, [(x, r, z, r, r) for x in ends], points=24))
-    return join(parts).to(dtype=dtype)
+    return join(parts).to(dtype=dtype).validate()
 
 
 def airplane(shape: AirplaneShape | None = None, dtype: torch.dtype = torch.float32) -> Mesh:
@@ -193,4 +193,4 @@ def airplane(shape: AirplaneShape | None = None, dtype: torch.dtype = torch.floa
         parts.append(loft(2, tube, points=20))
     mesh = join(parts)
     floor = torch.tensor([0.0, mesh.vertices[:, 1].min().item(), 0.0], dtype=torch.float64)
-    return mesh.replace(vertices=mesh.vertices - floor).to(dtype=dtype)
+    return mesh.replace(vertices=mesh.vertices - floor).to(dtype=dtype).validate()

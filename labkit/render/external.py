@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -52,7 +53,7 @@ class ExternalRenderer:
 
     def __init__(self, driver: Driver, albedo: float, surface: str) -> None:
         self._driver: Driver | None = driver
-        self._albedo, self._surface, self._turn = albedo, surface, Lock()
+        self._albedo, self._surface, self._turn, self._process = albedo, surface, Lock(), os.getpid()
 
     def __call__(
         self,
@@ -73,15 +74,20 @@ class ExternalRenderer:
             shapes: B meshes (V, 3) or voxel grids, whose inside is where the values exceed 0.5; empty ones, and those
                 behind the camera, give the background.
             camera: one camera, or a batch of B.
-            lights: `Ambient` and `Directional`, for all pictures or batched (B, 3); none gives black.
+            lights: `Ambient` and at most 4 `Directional`, for all pictures or batched (B, 3); none gives black.
             size: (H, W) in pixels, each in 1 to 8192.
             background: grey level in [0, 1].
 
         Raises:
-            DomainError: the renderer is closed, NaN or infinity in a shape, or a value out of range.
+            DomainError: the renderer is closed or of another process (a fork's parent), NaN or infinity in a shape,
+                or a value out of range.
             ShapeError, DTypeError: as the names say. Nothing has been drawn after any of these.
             BackendError: the renderer's process died, or did not answer, twice in one picture.
         """
+        if os.getpid() != self._process:  # both would talk to one child, and each might get the other's pictures
+            raise DomainError(
+                "renderer", "one of the process that this one was forked from", "one opened in this process"
+            )
         if not isinstance(shapes, Sequence):
             raise DTypeError("shapes", type(shapes).__name__, "a list of meshes and voxel grids")
         if not isinstance(lights, Sequence):

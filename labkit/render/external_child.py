@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO, cast
@@ -25,6 +26,8 @@ GONE = (OSError, EOFError, ValueError)  # what talking to a process that is gone
 
 class Child:
     """`Driver` whose pictures are drawn by `labkit.render.external_worker`.
+
+    The process ends when it is closed, when nobody refers to the object any more, and with the interpreter.
 
     Args:
         name: of the renderer.
@@ -71,19 +74,23 @@ class Child:
             return receive(self.answers)[1]["picture"]
 
     def _start(self) -> None:
-        self.held = ExitStack()
-        self.log = self.held.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  the stack closes it
         search = os.pathsep.join(filter(None, sys.path))
-        self.process = self.held.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "labkit.render.external_worker", self.name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.log,
-                env={"PYOPENGL_PLATFORM": "egl", **os.environ, "PYTHONPATH": search},
-                start_new_session=True,  # Ctrl-C is for the caller alone
-            )
-        )
+        with ExitStack() as held:
+            try:
+                self.log = held.enter_context(tempfile.TemporaryFile())
+                self.process = held.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "labkit.render.external_worker", self.name],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=self.log,
+                        env={"PYOPENGL_PLATFORM": "egl", **os.environ, "PYTHONPATH": search},
+                        start_new_session=True,  # Ctrl-C is for the caller alone
+                    )
+                )
+            except OSError as error:
+                raise BackendError(self.name, f"no process ({error})", "a system that can start one more") from error
+            self._end = weakref.finalize(self, _ended, self.process, held.pop_all())
         self.requests, self.answers = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
         try:
             with self._watched(PATIENCE):
@@ -122,8 +129,9 @@ class Child:
             'a renderer that works here, or "hard", which needs no driver',
         )
 
-    def _end(self) -> None:
-        """Leave no process and no open file behind."""
-        self.process.kill()
-        with suppress(OSError):  # what was to be written to it is lost
-            self.held.close()
+
+def _ended(process: subprocess.Popen[bytes], held: ExitStack) -> None:
+    """Leave no process and no open file behind."""
+    process.kill()
+    with suppress(OSError):  # what was to be written to it is lost
+        held.close()

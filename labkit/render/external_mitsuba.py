@@ -25,7 +25,7 @@ class MitsubaDriver:
         try:
             import mitsuba
         except ImportError as error:
-            raise BackendError("mitsuba", "no such package", CURE) from error
+            raise BackendError("mitsuba", error, CURE) from error
         mitsuba.set_variant("scalar_rgb")
         self.mitsuba: Any = mitsuba
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from labkit.errors import BackendError
-from labkit.render.external_view import CURE, View
+from labkit.render.external_view import CURE, MAX_LIGHTS, View
 
-MAX_LIGHTS = 4  # pyrender's own limit
 LAMBERT = f"""
 #version 330 core
 struct Material {{ vec4 base_color_factor; }};
@@ -53,7 +52,7 @@ class PyrenderDriver:
             import pyrender
             from pyrender.shader_program import ShaderProgramCache
         except ImportError as error:
-            raise BackendError("pyrender", "no such package", CURE) from error
+            raise BackendError("pyrender", error, CURE) from error
         self.pyrender: Any = pyrender
         self.renderer = pyrender.OffscreenRenderer(64, 64)
         self.shaders = TemporaryDirectory(prefix="labkit-shaders-")

@@ -22,7 +22,7 @@ class PyvistaDriver:
         try:
             import pyvista
         except ImportError as error:
-            raise BackendError("pyvista", "no such package", CURE) from error
+            raise BackendError("pyvista", error, CURE) from error
         self.pyvista: Any = pyvista
         self.plotter = self.pyvista.Plotter(off_screen=True, lighting="none", window_size=(64, 64))
         self.plotter.set_background("black")

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labkit.errors import DTypeError, ShapeError, check_tensor
+from labkit.errors import DomainError, DTypeError, ShapeError
 from labkit.geometry import Mesh
 from labkit.scene import Ambient, Camera, Directional, Light
 
 SIDE = 2  # samples along each side of a pixel; 4 in all, as pyrender takes by itself
 CURE = 'it installed: pip install "labkit[renderers]"'
 MARGIN = 1e-3  # of the depths' extent, kept free before and behind the shape
+MAX_LIGHTS = 4  # with a direction: pyrender leaves out all further ones
+REACH = 1e9  # largest coordinate: float32 must hold the square of an area
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,7 @@ def views_of(
     Raises:
         ShapeError: the batches differ in size, or a mesh is a batch itself.
         DTypeError: another kind of light, or no mesh or camera.
+        DomainError: more than `MAX_LIGHTS` directional lights, or a vertex further away than `REACH`.
         LabError: a mesh, a camera or a light is not valid; nothing has been drawn then.
     """
     if not isinstance(camera, Camera):
@@ -111,12 +114,16 @@ def views_of(
             else:
                 raise DTypeError("lights", type(light).__name__, "Ambient and Directional lights")
         directions, radiance = torch.cat(towards, 1), torch.cat(colors, 1)  # (B, L, 3)
+        if directions.shape[1] > MAX_LIGHTS:
+            raise DomainError("lights", f"{directions.shape[1]} directional ones", f"at most {MAX_LIGHTS}")
         views: list[View | None] = []
         for number, mesh in enumerate(meshes):
             vertices = mesh.vertices.cpu().double() @ rotation[number].mT + translation[number]  # (V, 3)
+            if not bool((vertices.abs() <= REACH).all()):
+                raise DomainError("shapes", f"coordinates of {vertices.abs().max():g}", f"at most {REACH:g}")
             faces, depths = _seen(vertices, mesh.faces.cpu(), camera)
             view = View(
-                vertices=check_tensor("vertices in camera space", vertices.float(), "V 3").numpy(),
+                vertices=vertices.float().numpy(),
                 faces=faces.int().numpy(),
                 directions=directions[number].float().numpy(),
                 colors=radiance[number].float().numpy(),

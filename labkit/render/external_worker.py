@@ -31,7 +31,7 @@ DRIVERS: dict[str, type[Driver]] = {
 }
 ARRAYS = ("vertices", "faces", "directions", "colors", "ambient")  # of a View; the rest goes into the header
 LENGTH = struct.Struct(">I")
-LONGEST = 1 << 30  # bytes of one part of a frame
+LONGEST = 1 << 31  # bytes of one part of a frame; the largest picture has 1 GiB
 
 
 def send(stream: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from labkit.errors import DomainError, ShapeError, check_device, check_positive, check_tensor
+from labkit.scene.vectors import check_between
 
 SLACK = 1e-4  # what rounding in a resampled grid may exceed [0, 1] by
 
@@ -26,6 +27,7 @@ def visual_hull(grid: Tensor, *, tau: float = 1.0, background: float = 1.0, colo
         ShapeError, DTypeError, DomainError: an argument is not so.
     """
     check_positive("tau", tau)
+    _check_brightness(background=background, color=color)
     return _over(torch.exp(-tau * _rays(grid).sum(-1)), background, color)
 
 
@@ -49,7 +51,8 @@ def absorption_only(
         ShapeError, DTypeError, DomainError: an argument is not so.
     """
     check_positive("density", density)
-    _check_floor(floor)
+    check_between("floor", floor, 0, 1)
+    _check_brightness(background=background, color=color)
     rays = _rays(grid)
     return _over((1 - rays * (density / rays.shape[-1])).clamp_min(floor).log().sum(-1).exp(), background, color)
 
@@ -84,18 +87,20 @@ def emission_absorption(
     """
     check_positive("density", density)
     check_positive("samples", samples)
-    _check_floor(floor)
+    check_between("floor", floor, 0, 1)
+    _check_brightness(background=background)
     rays = _rays(grid)
     if isinstance(emission, Tensor):
         check_device(grid=grid, emission=emission)
         light = _rays(check_tensor("emission", emission, " ".join(map(str, grid.shape))), "emission")
     else:
-        light = rays.new_tensor(_brightness("emission", emission))
+        _check_brightness(emission=emission)
+        light = rays.new_tensor(emission)
     logs = (1 - rays * (density / samples)).clamp_min(floor).log() * (samples / rays.shape[-1])  # of 1 - a
     sums = logs.cumsum(-1)
     passed = torch.exp(sums - logs)  # T: what comes through the voxels in front
     gathered = (passed * -torch.expm1(logs) * light).sum(-1)
-    return gathered + sums[..., -1].exp() * _brightness("background", background)
+    return gathered + sums[..., -1].exp() * background
 
 
 def _rays(grid: Tensor, name: str = "grid") -> Tensor:
@@ -105,23 +110,15 @@ def _rays(grid: Tensor, name: str = "grid") -> Tensor:
         raise ShapeError(name, tuple(grid.shape), "a grid with voxels")
     if grid.numel() and not (float(grid.detach().amin()) >= -SLACK and float(grid.detach().amax()) <= 1 + SLACK):
         raise DomainError(name, f"{grid.detach().amin()} to {grid.detach().amax()}", "values in [0, 1]")
-    return grid.transpose(2, 3).flip(2, 4)
+    return grid.clamp(0, 1).transpose(2, 3).flip(2, 4)
 
 
 def _over(transmittance: Tensor, background: float, color: float) -> Tensor:
     """Mix the brightness in front and behind."""
-    back, front = _brightness("background", background), _brightness("color", color)
-    return front + transmittance * (back - front)
+    return color + transmittance * (background - color)
 
 
-def _brightness(name: str, value: float) -> float:
-    """Return ``value`` if it is in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise DomainError(name, value, "a brightness in [0, 1]")
-    return value
-
-
-def _check_floor(floor: float) -> None:
-    """Refuse a floor that is no share of light."""
-    if not 0 < floor < 1:
-        raise DomainError("floor", floor, "in (0, 1)")
+def _check_brightness(**values: float) -> None:
+    """Refuse what does not lie in [0, 1]."""
+    for name, value in values.items():
+        check_between(name, value, 0, 1, with_low=True, with_high=True)

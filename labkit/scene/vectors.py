@@ -62,7 +62,7 @@ def check_between(
         raise DTypeError(name, type(value).__name__, "a number or a tensor")
     if isinstance(value, Tensor) and value.dtype not in (torch.float32, torch.float64):
         raise DTypeError(name, str(value.dtype).removeprefix("torch."), "float32 or float64")
-    numbers = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+    numbers = value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64, device="cpu")
     above = numbers >= low if with_low else numbers > low
     below = numbers <= high if with_high else numbers < high
     good = above & below & numbers.isfinite()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from labkit.data.categories import CATEGORIES, COUNT, Category, RandomCubes
+from labkit.data.categories import CATEGORIES, COUNT, Category, RandomCubes, stream
 from labkit.errors import DomainError, DTypeError
 
 PINNED = {  # first size and number of voxels of 32 of sample 12345 with seed 3, the same in every process
@@ -69,11 +69,9 @@ def test_train_and_test_share_nothing(name: str) -> None:
 
 @settings(max_examples=50)
 @given(st.integers(0, COUNT - 1), st.integers(0, COUNT - 1), st.integers(-(2**40), 2**40), st.integers(0, 2**40))
-def test_no_train_stream_is_a_test_stream(one: int, other: int, seed: int, other_seed: int) -> None:
-    from labkit.data.categories import _stream
-
-    train = [_stream("chair", "train", seed, index).initial_seed() for index in (one, other)]
-    test = [_stream("chair", "test", other_seed, index).initial_seed() for index in (one, other)]
+def test_no_train_stream_is_a_teststream(one: int, other: int, seed: int, other_seed: int) -> None:
+    train = [stream("chair", "train", seed, index).initial_seed() for index in (one, other)]
+    test = [stream("chair", "test", other_seed, index).initial_seed() for index in (one, other)]
     assert (train[0] == train[1]) == (one == other)
     assert max(train) < COUNT <= min(test) <= max(test) < 2**32  # a generator's whole seed
 

@@ -130,6 +130,7 @@ def test_silhouettes_stay() -> None:
     [
         (torch.zeros(1, 4, 4, 4), {}, ShapeError),
         (torch.zeros(1, 1, 4, 4, 5), {}, ShapeError),
+        (torch.zeros(1, 1, 0, 0, 0), {}, ShapeError),
         (torch.zeros(1, 1, 4, 4, 4).bool(), {}, DTypeError),
         (torch.full((1, 1, 4, 4, 4), torch.nan), {}, DomainError),
         (torch.zeros(1, 1, 4, 4, 4), {"level": 1.0}, DomainError),

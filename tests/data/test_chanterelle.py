@@ -76,11 +76,14 @@ def test_what_has_no_mushroom_is_named(tmp_path: Path) -> None:
     write_mushroom(tmp_path / "a.png", 200, (20, 40, 30, 50))
     write_mushroom(tmp_path / "b.png", 200, (0, 0, 0, 0))
     (tmp_path / "c.png").write_bytes(b"no picture")
-    with pytest.raises(FileError, match=r"2 broken: b\.png, c\.png"):
+    specks = np.zeros((2000, 2000, 4), np.uint8)
+    specks[0, 0] = specks[-1, -1] = 255  # far apart, and together less than half of a step of one of 8 x 8 pixels
+    Image.fromarray(specks, "RGBA").save(tmp_path / "d.png")
+    with pytest.raises(FileError, match=r"3 broken: b\.png, c\.png, d\.png"):
         read(tmp_path, 8)
 
 
-@pytest.mark.parametrize("options", [{"fill": 0.0}, {"fill": 1.5}, {"background": -0.1}, {"size": 0}])
+@pytest.mark.parametrize("options", [{"fill": 0.01}, {"fill": 1.5}, {"background": -0.1}, {"size": 0}])
 def test_bad_options_are_refused(tmp_path: Path, options: dict[str, float]) -> None:
     write_mushroom(tmp_path / "a.png", 200, (20, 40, 30, 50))
     with pytest.raises(DomainError):

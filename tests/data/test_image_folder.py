@@ -19,6 +19,7 @@ def test_pictures_come_grey_over_white_in_the_order_of_their_paths(tmp_path: Pat
     second = write_picture(tmp_path / "c" / "a.PNG", (8, 8), seed=2)
     write_picture(tmp_path / ".hidden" / "a.png", (8, 8))
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
     found = folder_source(tmp_path, 8)
     assert (found.count, found.size) == (2, (8, 8))
     for number, rgba in enumerate((first, second)):
@@ -54,8 +55,16 @@ def test_all_broken_pictures_are_named_and_nothing_is_loaded(tmp_path: Path) -> 
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:200])  # its head is sound, its pixels are not
     (tmp_path / "d.png").write_bytes(b"no picture")
     for cache in (None, tmp_path / "cache"):
-        with pytest.raises(FileError, match=r"2 broken: b\.png, d\.png"):
+        with pytest.raises(FileError, match=r"2 broken: b\.png, d\.png.*b\.png: got a broken texture"):
             folder_source(tmp_path, 8, cache=cache)
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+    write_picture(tmp_path / "outside.png", (8, 8))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(FileError, match=r"1 broken: a\.png.*outside its folder"):
+        folder_source(tmp_path / "pictures", 8)
 
 
 def test_the_cache_follows_the_files(tmp_path: Path) -> None:

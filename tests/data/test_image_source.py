@@ -169,6 +169,17 @@ def test_closing_leaves_no_thread_and_releases_once_in_the_same_thread() -> None
         source.images(batch(0))
 
 
+def test_a_forked_process_is_refused_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads do not come along with a fork, so nobody would ever make its pictures."""
+    with StreamedImages(grey_of, (2, 3)) as source:
+        with monkeypatch.context() as patch:
+            patch.setattr("os.getpid", lambda: -1)
+            with pytest.raises(LabError, match="fork"):
+                source.images(batch(0))
+            source.close()
+        assert torch.equal(source.images(batch(0)), grey_of(batch(0)))  # the parent's goes on
+
+
 def test_a_source_left_behind_ends_its_thread() -> None:
     before = threads()
     source = StreamedImages(grey_of, (2, 3))

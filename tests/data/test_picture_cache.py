@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from labkit.data import picture_cache
 from labkit.data.image_source import to_bytes
 from labkit.data.picture_cache import SHARD, cached_pictures
 from labkit.errors import DomainError, FileError, ShapeError
+from labkit.files import write_bytes
 
+ROOT = Path(__file__).resolve().parents[2]
 COUNT = 2 * SHARD + 5
 SHAPE = (COUNT, 1, 2, 3)
 
@@ -105,11 +110,13 @@ def test_what_a_stopped_process_had_finished_stays(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         cached_pictures(tmp_path, {"kind": "test"}, SHAPE, stops)
-    (shards(tmp_path)[0].parent / ".writing-left.npy").write_bytes(b"half a file")
+    home = shards(tmp_path)[0].parent
+    (home / ".writing-left.npy").write_bytes(b"half a file")
+    (home / ".writing-other.json").write_bytes(b"facts that another process is about to put in their place")
     found, made = cached(tmp_path)
     assert made == [SHARD, 2 * SHARD]
     assert torch.equal(found, EXPECTED)
-    assert not list(tmp_path.glob("*/.writing-*"))
+    assert [path.name for path in home.glob(".writing-*")] == [".writing-other.json"]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
@@ -118,34 +125,40 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert told == [(SHARD, COUNT), (2 * SHARD, COUNT), (COUNT, COUNT)]
 
 
-TWO = """
-import sys, time
-from pathlib import Path
-import torch
-from labkit.data.picture_cache import SHARD, cached_pictures
-calls = 0
-def make(numbers):
-    global calls
-    calls += 1
-    time.sleep(0.05)
-    return (numbers % 256).float()[:, None, None, None].expand(-1, 1, 2, 3) / 255
+OTHER = """
+import sys
+from tests.data.test_picture_cache import share
 print("ready", flush=True)
 sys.stdin.readline()
-found = cached_pictures(sys.argv[1], {}, (8 * SHARD, 1, 2, 3), make)
-print(calls, int(found.long().sum()))
+print(*share(sys.argv[1]))
 """
 
 
+def share(folder: str | Path) -> tuple[int, int]:
+    """How many of eight shards this process makes, slowly, and the sum of all pictures."""
+    calls = []
+
+    def make(numbers: Tensor) -> Tensor:
+        calls.append(int(numbers[0]))
+        time.sleep(0.05)
+        return (numbers % 256).float()[:, None, None, None].expand(-1, 1, 2, 3) / 255
+
+    found = cached_pictures(folder, {}, (8 * SHARD, 1, 2, 3), make)
+    return len(calls), int(found.long().sum())
+
+
 def test_two_processes_share_the_work(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TWO, str(tmp_path)]
-    pair = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(2)]
-    for process in pair:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    answers = [process.communicate("go\n", timeout=60)[0].split() for process in pair]
-    assert sum(int(calls) for calls, _ in answers) == 8  # no shard twice
-    expected = str(6 * sum(n % 256 for n in range(8 * SHARD)))
-    assert [total for _, total in answers] == [expected, expected]
+    command = [sys.executable, "-c", OTHER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=ROOT) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.write("go\n")
+        other.stdin.flush()
+        mine = share(tmp_path)
+        theirs = tuple(map(int, other.communicate(timeout=60)[0].split()))
+    assert mine[0] + theirs[0] == 8  # no shard twice
+    assert mine[1] == theirs[1] == 6 * sum(n % 256 for n in range(8 * SHARD))
 
 
 def test_errors_are_told(tmp_path: Path) -> None:
@@ -156,6 +169,29 @@ def test_errors_are_told(tmp_path: Path) -> None:
         cached_pictures(tmp_path, {}, SHAPE, fails)
     with pytest.raises(ShapeError, match="pictures"):
         cached_pictures(tmp_path, {}, (COUNT, 2, 2, 3), grey_of)
+
+    def breaks(numbers: Tensor) -> Tensor:
+        raise OSError(errno.EPIPE, "a renderer's pipe")
+
+    with pytest.raises(BrokenPipeError, match="renderer"):
+        cached_pictures(tmp_path, {}, SHAPE, breaks)
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(FileError):
         cached_pictures(tmp_path / "file", {}, SHAPE, grey_of)
+
+
+@pytest.mark.parametrize("part", ["facts", "pictures"])
+def test_a_full_disk_is_told_and_leaves_nothing_half(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        if (path.suffix == ".json") == (part == "facts"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_bytes(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(picture_cache, "write_bytes", full)
+        with pytest.raises(FileError, match="No space left"):
+            cached(tmp_path)
+    assert shards(tmp_path) == []
+    assert torch.equal(cached(tmp_path)[0], EXPECTED)

@@ -216,6 +216,8 @@ def test_errors_of_shapes_come_out_of_the_stream() -> None:
         ({"renderer": "paint"}, "renderer"),
         ({"size": 0}, "size"),
         ({"style": "visual-hull", "resolution": 16}, "size"),
+        ({"style": "visual-hull", "resolution": 8, "volume": {"tau": math.nan}}, "tau"),
+        ({"volume": {"tau": 1.0}}, "volume"),
         ({"background": 1.5}, "background"),
         ({"models": 0}, "models"),
         ({"views": 0}, "models"),
@@ -231,6 +233,17 @@ def test_bad_options_are_refused_before_anything_is_drawn(options: dict[str, Any
     given = {"shapes": BOX, "rule": FRONT, "renderer": "hard", "size": 16, **options}
     with pytest.raises(DomainError, match=f"^{named}"):
         rendered_source(**given)
+
+
+def test_a_setting_that_the_style_does_not_have_is_refused() -> None:
+    with pytest.raises(DTypeError, match=r"volume.*density"):
+        source(BOX, FRONT, style="visual-hull", resolution=8, volume={"density": 1.0})
+
+
+@pytest.mark.parametrize("option", ["models", "views", "seed"])
+def test_numbers_must_be_whole(option: str) -> None:
+    with pytest.raises(DTypeError, match=option):
+        source(BOX, FRONT, **{option: 1.0})
 
 
 @pytest.mark.parametrize("shapes", [[], [3], 3.0])

@@ -12,7 +12,7 @@ from labkit.data.categories import framed
 from labkit.data.rendered_source import rendered_source
 from labkit.data.shapenet import AXES, BAD, MeshFiles, read, turn_of
 from labkit.data.view_rules import VIEW_RULES, ViewRule
-from labkit.errors import DomainError, FileError
+from labkit.errors import DomainError, DTypeError, FileError
 from labkit.geometry import Mesh, box_union, save_mesh
 
 LOW, HIGH = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2.0, 6.0, 5.0]])
@@ -47,9 +47,15 @@ def test_the_missing_the_bad_and_the_unwanted_are_listed(tmp_path: Path) -> None
     synset, bad = BAD[0].split("/")
     write_models(tmp_path, ["a", "b", bad], "model.obj", synset)
     (tmp_path / synset / "empty").mkdir()
+    (tmp_path / synset / "link").mkdir()
+    save_mesh(box_union(LOW, HIGH), tmp_path / "outside.obj")
+    (tmp_path / synset / "link" / "model.obj").symlink_to(tmp_path / "outside.obj")
     found = read(tmp_path, synset, skip=["b"])
     assert found.ids == ("a",)
-    assert dict(found.skipped) == {"b": "asked to", bad: "known to be broken", "empty": "no model.obj"}
+    reasons = {"b": "asked to", bad: "known to be broken", "empty": "no model.obj", "link": "a link out of the folder"}
+    assert dict(found.skipped) == reasons
+    with pytest.raises(DTypeError, match="skip"):
+        read(tmp_path, synset, skip="ab")
 
 
 def test_broken_files_raise_when_used_or_are_left_out_when_checked(tmp_path: Path) -> None:
@@ -106,6 +112,9 @@ def test_the_frame_ignores_unused_vertices_and_needs_a_size() -> None:
     box = box_union(LOW, HIGH)
     stray = box.replace(vertices=torch.cat([box.vertices, torch.full((1, 3), 99.0)]))
     torch.testing.assert_close(framed(stray).vertices[:-1], framed(box).vertices)
+    for scale in (1e-41, 1e38):  # whose quotients, or differences, float32 does not hold
+        extreme = framed(box.replace(vertices=(box.vertices - 3) * scale)).vertices
+        torch.testing.assert_close(extreme, framed(box).vertices, rtol=0, atol=1e-3)
     with pytest.raises(DomainError, match="no faces"):
         framed(Mesh(box.vertices, box.faces[:0]))
     with pytest.raises(DomainError, match="one point"):

@@ -12,7 +12,7 @@ from tolerances import FLOAT32
 
 from labkit.data.image_source import StoredImages
 from labkit.data.view_sets import ViewSets, perspective, rendered_view_sets, turned
-from labkit.errors import DomainError, ShapeError
+from labkit.errors import DomainError, DTypeError, ShapeError
 from labkit.geometry import Mesh, box_union
 from labkit.render import Hard, render
 
@@ -160,6 +160,12 @@ def test_turning_is_a_rotation_about_the_vertical() -> None:
 def test_bad_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DomainError):
         sets(**options)
+
+
+@pytest.mark.parametrize("option", ["count", "views", "seed"])
+def test_numbers_must_be_whole(option: str) -> None:
+    with pytest.raises(DTypeError, match=option):
+        sets(**{option: 1.0})
 
 
 def test_bad_numbers_and_records_are_refused() -> None:

@@ -109,6 +109,8 @@ def test_sizes_must_be_positive_numbers(
             assert caught.value.argument == field.name
     with pytest.raises(DTypeError):
         shape(**{dataclasses.fields(shape)[0].name: "wide"})
+    with pytest.raises(DTypeError):
+        build(dtype=torch.int32)
 
 
 @pytest.mark.parametrize(

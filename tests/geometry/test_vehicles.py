@@ -63,6 +63,8 @@ def test_default_types_and_sizes_must_be_positive_numbers(shape: Any, build: Cal
             assert caught.value.argument == field.name
     with pytest.raises(DTypeError):
         shape(**{dataclasses.fields(shape)[0].name: "wide"})
+    with pytest.raises(DTypeError):
+        build(dtype=torch.int32)
 
 
 @pytest.mark.parametrize(

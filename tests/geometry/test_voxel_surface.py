@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import DomainError, DTypeError, ShapeError
 from labkit.geometry import Mesh, VoxelGrid, cubes_mesh, mesh_to_voxels
-from labkit.geometry.voxel_surface import cell_walls
+from labkit.geometry.cell_walls import cell_walls
 
 
 def random_solid(seed: int, sizes: tuple[int, int, int], share: float) -> torch.Tensor:

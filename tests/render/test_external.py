@@ -96,6 +96,9 @@ def test_light_follows_the_batch_and_the_seen_side(opened: Opened, name: str) ->
     torch.testing.assert_close(
         picture.color, expected[:, :, None, None].expand(-1, -1, 8, 8), rtol=0, atol=BYTE, check_stride=False
     )
+    four = [Directional((0.0, 0.0, 1.0), level) for level in (0.1, 0.2, 0.3, 0.4)]
+    lit = opened(name)([sheet], FLAT, four, (8, 8), background=0.8)
+    torch.testing.assert_close(lit.color, torch.full_like(lit.color, 0.8), rtol=0, atol=BYTE)
     dark = opened(name)([sheet], FLAT, [], (8, 8), background=0.5)
     torch.testing.assert_close(dark.color[:, :1], (1 - dark.alpha) * 0.5, rtol=0, atol=BYTE)
 
@@ -228,6 +231,7 @@ class Recorder:
 
 NAN = SQUARE.replace(vertices=SQUARE.vertices * torch.nan)
 HUGE = SQUARE.replace(vertices=SQUARE.vertices.double() * 1e300)
+FAR = SQUARE.replace(vertices=SQUARE.vertices * 1e10)
 THREE = torch.tensor([[0.0, 0, 1]] * 3)
 
 
@@ -236,6 +240,7 @@ THREE = torch.tensor([[0.0, 0, 1]] * 3)
     [
         (DomainError, {"shapes": [SQUARE, NAN]}),
         (DomainError, {"shapes": [SQUARE, HUGE]}),
+        (DomainError, {"shapes": [SQUARE, FAR]}),
         (DomainError, {"shapes": [SQUARE, SQUARE.replace(faces=torch.tensor([[0, 1, 9]]))]}),
         (ShapeError, {"shapes": [SQUARE, SQUARE.replace(vertices=SQUARE.vertices[None])]}),
         (ShapeError, {"shapes": [SQUARE, SQUARE.replace(vertices=SQUARE.vertices[:, :2])]}),
@@ -246,6 +251,7 @@ THREE = torch.tensor([[0.0, 0, 1]] * 3)
         (DomainError, {"camera": Camera(torch.eye(3) * 2, torch.zeros(3))}),
         (DTypeError, {"lights": [Point((0.0, 0.0, 2.0))]}),
         (DTypeError, {"lights": Ambient()}),
+        (DomainError, {"lights": [Directional((0.0, 0.0, 1.0))] * 5}),
         (ShapeError, {"lights": [Directional(THREE)]}),
         (ShapeError, {"lights": [Ambient(THREE)]}),
         (ShapeError, {"lights": [Directional(THREE)], "shapes": [SQUARE]}),
@@ -276,6 +282,14 @@ def test_options_and_closing() -> None:
         assert picture.color[0, :, 0, 3].tolist() == [0.5] * 3
     renderer.close()
     with pytest.raises(DomainError, match="closed"):
+        renderer([SQUARE], FLAT, [Ambient()], (4, 4))
+
+
+def test_a_forked_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would share one child with its parent, and each might get the other's pictures."""
+    renderer = open_renderer("hard")
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(DomainError, match="forked"):
         renderer([SQUARE], FLAT, [Ambient()], (4, 4))
 
 

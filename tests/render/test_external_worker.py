@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,11 @@ import pytest
 from labkit.errors import BackendError, DomainError
 from labkit.geometry import Mesh, icosphere
 from labkit.render import external_child
-from labkit.render.external import open_renderer
+from labkit.render.external import LARGEST, open_renderer
 from labkit.render.external_child import Child
 from labkit.render.external_hard import HardDriver
 from labkit.render.external_view import View, views_of
-from labkit.render.external_worker import ARRAYS, LENGTH, receive, send, serve
+from labkit.render.external_worker import ARRAYS, LENGTH, LONGEST, receive, send, serve
 from labkit.scene import Ambient, Camera, Directional
 
 CAMERA = Camera.orbit(20.0, 30.0, 3.0)
@@ -70,6 +72,7 @@ def test_frames_come_back_as_they_went() -> None:
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(found[name], array)
     assert receive(stream)[1] == {}
+    assert LONGEST > LARGEST**2 * 4 * 4 + 1024  # the largest picture and the head of its array
     with pytest.raises(EOFError):
         receive(stream)
 
@@ -143,12 +146,10 @@ def test_a_crash_is_repaired_or_told(child: Child, mode: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_hanging_or_interrupted(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed and a stopped process are replaced; after an interruption no old answer is taken for a new one."""
+def test_hanging_or_interrupted(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped process is replaced; after an interruption no old answer is taken for a new one."""
     expected = np.full((12, 16, 4), np.abs(view().vertices).mean())
     other = view(icosphere(1).replace(vertices=icosphere(1).vertices * 0.3))
-    os.kill(child.process.pid, signal.SIGKILL)
-    np.testing.assert_array_equal(child.draw(view()), expected)
     os.kill(child.process.pid, signal.SIGSTOP)
     child.patience = 2.0
     stopped = child.process.pid
@@ -165,9 +166,25 @@ def test_killed_hanging_or_interrupted(child: Child, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(child.draw(view()), expected)
 
 
+@pytest.mark.slow
+def test_a_renderer_left_behind_ends_its_process() -> None:
+    """Nobody closes it: its process ends with the last reference, and does not wait for the interpreter's end."""
+    left = Child("hard")
+    process = left.process
+    del left
+    gc.collect()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_no_process_is_an_error_of_the_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    with pytest.raises(BackendError, match="pyvista: got no process"):
+        open_renderer("pyvista")
+
+
 def test_a_package_missing_in_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child's error arrives as it was: what is missing and what cures it."""
     (tmp_path / "mitsuba.py").write_text("raise ImportError('not here')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BackendError, match=r"mitsuba: got no such package.*labkit\[renderers\]"):
+    with pytest.raises(BackendError, match=r"mitsuba: got not here.*labkit\[renderers\]"):
         open_renderer("mitsuba")

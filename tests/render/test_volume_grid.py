@@ -152,6 +152,14 @@ def test_full_and_empty(style: Callable[..., Tensor]) -> None:
     assert style(torch.zeros(0, 1, 8, 8, 8)).shape == (0, 1, 8, 8)
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(("near", "exact"), [(-5e-5, 0.0), (1 + 5e-5, 1.0)])
+def test_rounding_of_a_resampled_grid(style: Callable[..., Tensor], near: float, exact: float) -> None:
+    """What is a little beyond 0 or 1 is taken for it, so that no picture is brighter than its background."""
+    grid = torch.full((1, 1, 16, 16, 16), near, dtype=D)
+    assert torch.equal(style(grid), style(torch.full_like(grid, exact)))
+
+
 GRID = torch.zeros(1, 1, 4, 4, 4)
 
 
@@ -189,6 +197,7 @@ def test_errors(style: Callable[..., Tensor], grid: Tensor, fields: dict[str, An
         (emission_absorption, {"samples": 0}),
         (emission_absorption, {"floor": 1.0}),
         (emission_absorption, {"emission": 1.1}),
+        (emission_absorption, {"emission": None}),
         (emission_absorption, {"emission": torch.zeros(1, 1, 4, 4, 3)}),
         (emission_absorption, {"emission": GRID + 2}),
     ],
