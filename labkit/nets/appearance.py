@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from labkit.errors import DomainError
 from labkit.nets.encoding import encode, encoded_size
-from labkit.nets.layers import MAX_DEPTH, MAX_WIDTH, blank_linear, check_count, check_input, default_generator, linears
+from labkit.nets.layers import MAX_DEPTH, MAX_WIDTH, blank, check_count, check_input, default_generator, linears
 
 APPEARANCES = {"UDR": "xnv", "DRnoV": "xn", "DVR": "x", "view": "xv"}
 """What a kind sees of the point x, the normal n and the viewing direction v (UDR, equations 5 and 6; section 4.1)."""
@@ -60,7 +60,7 @@ class Appearance(nn.Module):
         sizes = {"x": 3, "n": 3, "v": encoded_size(view_encoding)}
         widths = [sum(sizes[name] for name in APPEARANCES[kind]) + features, *[width] * depth, 3]
         generator = default_generator(generator)
-        self.layers = nn.ModuleList(blank_linear(*pair) for pair in pairwise(widths))
+        self.layers = nn.ModuleList(blank(nn.Linear, *pair) for pair in pairwise(widths))
         for layer in linears(self.layers):
             bound = 1 / math.sqrt(layer.in_features)
             for parameter in layer.parameters():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from labkit.errors import DomainError
-from labkit.nets.layers import MAX_WIDTH, check_count, check_input, default_generator
+from labkit.nets.layers import MAX_WIDTH, blank, check_count, check_input, default_generator, start_he
 
 NORMS = ("batch", "instance", "none")
 MAX_LATENT = 4096
@@ -26,18 +25,14 @@ def doublings(name: str, size: int, limit: int) -> int:
     return size.bit_length() - 3
 
 
-def start_normal(module: nn.Module, generator: torch.Generator, std: float = 0.02) -> None:
-    """Draw the weights of convolutions from N(0, std^2) and the scales of norms from N(1, std^2); biases become 0.
+def start_normal(layer: Any, generator: torch.Generator, middle: float = 0.0) -> None:
+    """Draw the weights of a convolution from N(0, 0.02^2), with ``middle`` 1 the scales of a norm; biases become 0.
 
-    Source: DCGAN (Radford et al. 2016), section 4, and its code for the norms; a layer after which no norm sets the
-    scale starts better with a ``std`` of its own.
+    Source: DCGAN (Radford et al. 2016), section 4, and its code for the norms.
     """
-    for part in module.modules():
-        if isinstance(part, nn.modules.conv._ConvNd | nn.modules.batchnorm._NormBase):
-            middle = 0.0 if isinstance(part, nn.modules.conv._ConvNd) else 1.0
-            nn.init.normal_(part.weight, middle, std, generator=generator)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
+    nn.init.normal_(layer.weight, middle, 0.02, generator=generator)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def normalize_spectrum(layer: nn.Module, generator: torch.Generator) -> nn.Module:
@@ -61,7 +56,7 @@ class Upward(nn.Module):
         dimensions: 2 for pictures, 3 for volumes.
         widths: channels at 4, 8, ... and, last, of the result.
         latent: length of the latent vector.
-        norm: "batch", "instance" or "none"; with none the weights start with variance 2 / inputs (He et al. 2015).
+        norm: "batch", "instance" or "none"; with none the weights start as `start_he`.
         generator: source of the starting weights, on the CPU; without one, a fresh generator with seed 0.
 
     Raises:
@@ -85,15 +80,17 @@ class Upward(nn.Module):
         for index, (inputs, outputs) in enumerate(pairwise([latent, *widths])):
             last, first = index == len(widths) - 1, index == 0
             stride, padding, bias = 1 if first else 2, 0 if first else 1, last or norm == "none"
-            layer = nn.utils.skip_init(conv, inputs, outputs, 4, stride, padding, bias=bias)
-            # A number of the result takes part in 2 of 4 taps along each axis, in the first layer in one.
-            taps = 1 if first else 2**dimensions
-            start_normal(layer, generator, math.sqrt(2 / (inputs * taps)) if norm == "none" else 0.02)
+            layer = blank(conv, inputs, outputs, 4, stride=stride, padding=padding, bias=bias)
+            if norm == "none":
+                # 2 of 4 taps along each axis meet a number of the result, in the first layer one.
+                start_he(layer, inputs if first else inputs * 2**dimensions, generator)
+            else:
+                start_normal(layer, generator)
             layers.append(layer)
             if not last:
                 if norm != "none":
                     layers.append(norms[norm](outputs, affine=True))
-                    start_normal(layers[-1], generator)
+                    start_normal(layers[-1], generator, 1.0)
                 layers.append(nn.ReLU())
         self.layers = nn.Sequential(*layers)
 
@@ -190,12 +187,12 @@ class ImageDiscriminator(nn.Module):
         for index, (inputs, outputs) in enumerate(pairwise([channels, *(width << n for n in range(steps)), 1])):
             last, normed = index == steps, batch_norm and 0 < index < steps
             stride, padding = (1, 0) if last else (2, 1)
-            layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, 4, stride, padding, bias=not normed)
+            layer = blank(nn.Conv2d, inputs, outputs, 4, stride, padding, bias=not normed)
             start_normal(layer, generator)
             layers.append(normalize_spectrum(layer, generator) if spectral else layer)
             if normed:
                 layers.append(nn.BatchNorm2d(outputs))
-                start_normal(layers[-1], generator)
+                start_normal(layers[-1], generator, 1.0)
             if not last:
                 layers.append(nn.LeakyReLU(0.2))
         self.layers = nn.Sequential(*layers)

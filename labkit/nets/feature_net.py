@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from labkit.nets.layers import MAX_WIDTH, check_count, check_input, default_generator
+from labkit.nets.layers import MAX_WIDTH, blank, check_count, check_input, default_generator, start_he
 
 LAST_SIDE = 4  # pixels of the map that the features are the mean of
 
@@ -52,13 +51,13 @@ class FeatureNet(nn.Module):
             side = (side + 1) // 2
         widths[-1] = features
         self.convolutions = nn.ModuleList(
-            nn.utils.skip_init(nn.Conv2d, before, after, 3, stride=2, padding=1) for before, after in pairwise(widths)
+            blank(nn.Conv2d, before, after, 3, stride=2, padding=1) for before, after in pairwise(widths)
         )
-        self.classifier = nn.utils.skip_init(nn.Linear, features, classes)
+        self.classifier = blank(nn.Linear, features, classes)
         generator = default_generator(generator)
-        for layer in (*self.convolutions, self.classifier):
-            nn.init.kaiming_normal_(cast(Tensor, layer.weight), nonlinearity="relu", generator=generator)
-            nn.init.zeros_(cast(Tensor, layer.bias))
+        for layer, before in zip(self.convolutions, widths[:-1], strict=True):
+            start_he(layer, 9 * before, generator)
+        start_he(self.classifier, features, generator)
 
     def features(self, images: Tensor) -> Tensor:
         """The features (B, D), at least 0, of grey pictures (B, 1, size, size) in [0, 1].

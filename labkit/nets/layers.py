@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from typing import cast
+import math
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from labkit.errors import DomainError, DTypeError, check_device, check_tensor
+from labkit.errors import DeviceError, DomainError, DTypeError, check_device, check_tensor
+from labkit.scene.vectors import check_between
 
 MAX_WIDTH = 65536
 MAX_DEPTH = 64
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
-def blank_linear(inputs: int, outputs: int) -> nn.Linear:
-    """Return a layer whose numbers are not set yet: torch's own start would draw them from its global stream."""
-    return nn.utils.skip_init(nn.Linear, inputs, outputs)
+def blank(kind: type[Layer], *sizes: int, **fields: Any) -> Layer:
+    """Return a layer whose numbers are not set yet: torch's own start would draw them from its global stream.
+
+    It lies on torch's default device, so also on "meta", where it has no numbers.
+    """
+    return cast(Layer, nn.utils.skip_init(kind, *sizes, device=torch.get_default_device(), **fields))
+
+
+def start_he(layer: nn.Module, inputs: int, generator: torch.Generator, slope: float = 0.0, gain: float = 1.0) -> None:
+    """Draw a layer's weights normal with variance gain^2 2 / ((1 + slope^2) inputs); its biases become 0.
+
+    Signals then keep their size through layers and (leaky) ReLU (He et al. 2015, equation 15).
+
+    Args:
+        layer: with a "weight" and perhaps a "bias".
+        inputs: numbers that are summed in each output.
+        generator: on the CPU.
+        slope: of the ReLU below zero.
+        gain: by how much the outputs are larger than that.
+    """
+    for name, parameter in layer.named_parameters():
+        if name == "weight":
+            nn.init.normal_(parameter, 0, gain * math.sqrt(2 / ((1 + slope**2) * inputs)), generator=generator)
+        else:
+            nn.init.zeros_(parameter)
 
 
 def check_count(name: str, value: int, low: int, high: int) -> int:
@@ -56,12 +81,12 @@ class SeededDropout(nn.Module):
 
     Raises:
         DomainError: ``share`` out of range; in training, no generator.
+        DeviceError: in training, a generator of another kind of device than the input.
     """
 
     def __init__(self, share: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= share < 1:
-            raise DomainError("share", share, "in [0, 1)")
+        check_between("share", share, 0, 1, with_low=True)
         self.share = share
         self.generator: torch.Generator | None = None
 
@@ -71,6 +96,8 @@ class SeededDropout(nn.Module):
             return x
         if self.generator is None:
             raise DomainError("generator", None, "a torch.Generator (`seed_dropout`) to train with dropout")
+        if self.generator.device.type != x.device.type:
+            raise DeviceError("generator", self.generator.device, f"{x.device}, where the input lies")
         drawn = torch.rand(x.shape, generator=self.generator, device=x.device)
         return x * (drawn >= self.share) / (1 - self.share)
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labkit.errors import DomainError
-from labkit.nets.layers import MAX_WIDTH, check_count, check_input, default_generator
-from labkit.nets.pix2pix import SLOPE, blank, start
+from labkit.nets.layers import MAX_WIDTH, blank, check_count, check_input, default_generator, start_he
+from labkit.nets.pix2pix import SLOPE
 
 LEVELS = (1, 2, 4, 8)
 """Filters of the layers before the last, in units of the first: C64-C128-C256-C512, then C1."""
@@ -54,7 +54,7 @@ class PairDiscriminator(nn.Module):
         layers = [blank(nn.Conv2d, *pair, 4, 2, 1) for pair in pairwise(filters)]
         generator = default_generator(generator)
         for layer in layers:
-            start(layer, 16 * layer.in_channels, generator)
+            start_he(layer, 16 * layer.in_channels, generator, SLOPE)
         self.layers = nn.ModuleList(layers)
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
@@ -75,9 +75,9 @@ class PairDiscriminator(nn.Module):
 
     def map(self, a: Tensor, b: Tensor) -> Tensor:
         """The logits of the parts of the pictures, (B, size / 32, size / 32); arguments and errors as `__call__`."""
-        weight = next(self.parameters())
-        for name, pictures, channels in (("a", a, self.channels[0]), ("b", b, self.channels[1])):
-            check_input(name, pictures, f"{len(a)} {channels} {self.size} {self.size}", weight)
+        weight, (of_a, of_b) = next(self.parameters()), self.channels
+        check_input("a", a, f"B {of_a} {self.size} {self.size}", weight)
+        check_input("b", b, f"{len(a)} {of_b} {self.size} {self.size}", weight)
         now = torch.cat([a, b], 1)
         for layer in self.layers[:-1]:
             now = F.leaky_relu(layer(now), SLOPE)

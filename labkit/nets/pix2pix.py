@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labkit.errors import DomainError
-from labkit.nets.layers import MAX_WIDTH, SeededDropout, check_count, check_input, default_generator
+from labkit.nets.layers import (
+    MAX_WIDTH,
+    SeededDropout,
+    blank,
+    check_count,
+    check_input,
+    default_generator,
+    start_he,
+)
 
 SLOPE = 0.2
 """Of LeakyReLU below zero (AlgoNet, Appendix D.2)."""
@@ -18,7 +25,6 @@ WIDTHS = (1, 2, 4, 8, 8, 8, 8)
 """Filters of the seven halving layers, in units of the first: C64-C128-C256-C512-C512-C512-C512."""
 FIRST_DROPOUT = 5
 """The halving layer, from 1, from which on there is dropout."""
-Layer = TypeVar("Layer", bound=nn.Module)
 BORDER = 1e-2
 """How near to 0 and 1 a picture may come before its logit is taken."""
 CALM = 0.03
@@ -34,8 +40,8 @@ class Pix2Pix(nn.Module):
 
     The paper does not say how the halves meet. "sum" reads "residual" as a sum: what comes back from a deeper block is
     added to what went in. "concatenate" is the published pix2pix (Isola et al. 2017), whose mirrored layers have twice
-    the inputs. Dropout is mirrored too, as there. Normalisation is not mentioned, and not here. Weights start normal
-    with variance ``2 / ((1 + slope^2) inputs)`` (He et al. 2015), biases 0, so that signals keep their size without it.
+    the inputs. Dropout is mirrored too, as there. Normalisation is not mentioned, and not here: weights that start as
+    `start_he` keep the size of signals without it.
 
     Args:
         inputs, outputs: channels.
@@ -88,12 +94,12 @@ class Pix2Pix(nn.Module):
         going = [outputs, *filters[1:]]
         halving = [blank(nn.Conv2d, filters[level], filters[level + 1], 4, 2, 1) for level in range(downs)]
         doubling = [blank(nn.ConvTranspose2d, coming[level + 1], going[level], 4, 2, 1) for level in range(downs)]
-        self.drops = nn.ModuleList(SeededDropout(dropout) for _ in range(2 * max(downs - FIRST_DROPOUT + 1, 0)))
+        self.drop = SeededDropout(dropout)  # one for all places: it has no numbers of its own
         generator = default_generator(generator)
         for down in halving:
-            start(down, 16 * down.in_channels, generator)
+            start_he(down, 16 * down.in_channels, generator, SLOPE)
         for up in doubling:
-            start(up, 4 * up.in_channels, generator)  # of its 16 weights 4 meet in each pixel
+            start_he(up, 4 * up.in_channels, generator, SLOPE)  # of its 16 weights 4 meet in each pixel
         if residual:
             with torch.no_grad():
                 doubling[0].weight.mul_(CALM)
@@ -113,32 +119,17 @@ class Pix2Pix(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Compute what `__call__` promises."""
         check_input("pictures", pictures, f"B {self.inputs} {self.size} {self.size}", next(self.parameters()))
-        kept, now, drops = [], pictures, iter(self.drops)
+        kept, now = [], pictures
         for level, layer in enumerate(self.halving, 1):
             now = F.leaky_relu(layer(now), SLOPE)
-            now = next(drops)(now) if level >= FIRST_DROPOUT else now
+            now = self.drop(now) if level >= FIRST_DROPOUT else now
             kept.append(now)
         kept.pop()
         for level in range(len(self.doubling) - 1, 0, -1):
             now = F.leaky_relu(self.doubling[level](now), SLOPE)
-            now = next(drops)(now) if level + 1 >= FIRST_DROPOUT else now
+            now = self.drop(now) if level + 1 >= FIRST_DROPOUT else now
             now = now + kept.pop() if self.skips == "sum" else torch.cat([now, kept.pop()], 1)
         now = self.doubling[0](now)
         if self.residual:
             now = now + pictures.clamp(BORDER, 1 - BORDER).logit()
         return torch.sigmoid(now) if self.output == "sigmoid" else now
-
-
-def blank(kind: type[Layer], *sizes: int) -> Layer:
-    """A layer whose numbers are not set yet, on torch's default device, so also on "meta", where it has none."""
-    return cast(Layer, nn.utils.skip_init(kind, *sizes, device=torch.get_default_device()))
-
-
-def start(layer: nn.Module, inputs: int, generator: torch.Generator) -> None:
-    """He's start before LeakyReLU, where ``inputs`` numbers are summed in each output."""
-    deviation = math.sqrt(2 / ((1 + SLOPE**2) * inputs))
-    for name, parameter in layer.named_parameters():
-        if name == "weight":
-            nn.init.normal_(parameter, 0, deviation, generator=generator)
-        else:
-            nn.init.zeros_(parameter)

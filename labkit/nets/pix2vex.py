@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labkit.errors import DomainError, check_positive, check_tensor
-from labkit.nets.layers import MAX_WIDTH, check_count, default_generator
-from labkit.nets.pix2pix import CALM, SLOPE, Pix2Pix, blank, start
+from labkit.nets.layers import MAX_WIDTH, blank, check_count, default_generator, start_he
+from labkit.nets.pix2pix import CALM, SLOPE, Pix2Pix
 
 
 class Pix2Vex(nn.Module):
@@ -62,8 +62,8 @@ class Pix2Vex(nn.Module):
         hidden = size**2 + 3 * vertices if hidden is None else check_count("hidden", hidden, 1, MAX_WIDTH)
         self.first = blank(nn.Linear, size**2, hidden)
         self.last = blank(nn.Linear, hidden, 3 * vertices)
-        start(self.first, size**2, generator)
-        start(self.last, hidden, generator)
+        start_he(self.first, size**2, generator, SLOPE)
+        start_he(self.last, hidden, generator, SLOPE)
         with torch.no_grad():
             self.last.weight.mul_(CALM)
             if base is not None:

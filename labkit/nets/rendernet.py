@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from labkit.errors import DomainError
-from labkit.nets.layers import MAX_DEPTH, MAX_WIDTH, SeededDropout, check_count, check_input, default_generator
+from labkit.nets.layers import (
+    MAX_DEPTH,
+    MAX_WIDTH,
+    SeededDropout,
+    blank,
+    check_count,
+    check_input,
+    default_generator,
+    start_he,
+)
 
 SHORTEST = 16  # the smallest grid that the two halvings leave something of
 NARROWEST = 8  # channels of the 2D part; the paper's never come near
@@ -47,27 +56,26 @@ class ResidualBlock(nn.Module):
 
 
 class _Weights:
-    """Makes convolutions for PReLU: variance 2 / ((1 + slope^2) inputs of a number), drawn from one generator.
+    """Makes convolutions for PReLU that start as `start_he`, drawn from one generator.
 
-    Source: He et al. 2015, equation 15. RenderNet's code has Glorot's; as the network has no norms, 1 % of the signal's
-    scale would then be left at its end.
+    RenderNet's code has Glorot's start; as the network has no norms, 1 % of the signal's scale would then be left at
+    its end.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
 
-    def conv(self, dimensions: int, inputs: int, outputs: int, kernel: int, *, gain: float = 1, **fields: Any) -> Any:
+    def conv(
+        self, dimensions: int, inputs: int, outputs: int, kernel: int, *, gain: float = 1, **fields: Any
+    ) -> nn.Module:
         kind = (nn.Conv2d, nn.Conv3d)[dimensions - 2]
-        layer = nn.utils.skip_init(kind, inputs, outputs, kernel, **fields)
-        return self.start(layer, inputs * kernel**dimensions, gain)
+        layer: nn.Module = blank(kind, inputs, outputs, kernel, **fields)
+        start_he(layer, inputs * kernel**dimensions, self.generator, SLOPE, gain)
+        return layer
 
-    def doubling(self, inputs: int, outputs: int) -> Any:
-        layer = nn.utils.skip_init(nn.ConvTranspose2d, inputs, outputs, 4, stride=2, padding=1)
-        return self.start(layer, inputs * 4)  # 2 of 4 taps along each axis meet a number of the result
-
-    def start(self, layer: Any, inputs: int, gain: float = 1) -> Any:
-        nn.init.normal_(layer.weight, 0, gain * math.sqrt(2 / ((1 + SLOPE**2) * inputs)), generator=self.generator)
-        nn.init.zeros_(layer.bias)
+    def doubling(self, inputs: int, outputs: int) -> nn.Module:
+        layer = blank(nn.ConvTranspose2d, inputs, outputs, 4, stride=2, padding=1)
+        start_he(layer, inputs * 4, self.generator, SLOPE)  # 2 of 4 taps along each axis meet a number of the result
         return layer
 
 

@@ -12,7 +12,7 @@ from torch.autograd import Function
 
 from labkit.errors import DomainError, check_positive
 from labkit.nets.encoding import encode, encode_with_jacobian, encoded_size
-from labkit.nets.layers import MAX_DEPTH, MAX_WIDTH, blank_linear, check_count, check_input, default_generator, linears
+from labkit.nets.layers import MAX_DEPTH, MAX_WIDTH, blank, check_count, check_input, default_generator, linears
 
 THRESHOLD = 40.0
 """Where softplus(t) = t in float64 too; torch's own 20 costs half of the digits."""
@@ -84,8 +84,8 @@ class SDFNet(nn.Module):
         self.beta, self.encoding, self.skip = float(beta), encoding, depth // 2
         widths = [inputs] + [width - inputs * (layer + 1 == self.skip) for layer in range(depth)]
         entered = [width if layer == self.skip else widths[layer] for layer in range(depth)]
-        self.hidden = nn.ModuleList(blank_linear(i, o) for i, o in zip(entered, widths[1:], strict=True))
-        self.top = blank_linear(width, 1 + features)
+        self.hidden = nn.ModuleList(blank(nn.Linear, i, o) for i, o in zip(entered, widths[1:], strict=True))
+        self.top = blank(nn.Linear, width, 1 + features)
         self._start(float(radius), default_generator(generator))
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -37,9 +37,13 @@ class Team:
         Raises:
             DomainError: the rows cannot be shared out evenly.
         """
-        if len(rows) % self.world:
-            raise DomainError("batch", f"{len(rows)} rows", f"a multiple of the {self.world} processes")
+        self.check_batch(len(rows))
         return rows[self.rank :: self.world]
+
+    def check_batch(self, rows: int) -> None:
+        """Raise `DomainError` unless so many rows of a global batch can be shared out evenly."""
+        if rows % self.world:
+            raise DomainError("batch", f"{rows} rows", f"a multiple of the {self.world} processes")
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module as it must be called in training: its gradients become the mean over the team."""
@@ -65,10 +69,13 @@ class Team:
         return [bool(flag) for flag in told.tolist()]
 
     def average(self, values: Sequence[Tensor]) -> None:
-        """Replace each tensor, in place, by its mean over the team; one message for all of a dtype."""
+        """Replace each tensor, in place, by its mean over the team; one message for all of a dtype.
+
+        Every member passes as many, of the same shapes and dtypes, in the same order.
+        """
         if self.world == 1:
             return
-        for dtype in {value.dtype for value in values}:
+        for dtype in dict.fromkeys(value.dtype for value in values):  # a set has another order in every process
             alike = [value for value in values if value.dtype == dtype]
             mean = self.mean(torch.cat([value.detach().flatten() for value in alike]))
             for value, part in zip(alike, mean.split([value.numel() for value in alike]), strict=True):

@@ -33,6 +33,7 @@ from labkit.data.view_rules import ViewRule
 from labkit.errors import DomainError, check_positive
 from labkit.events import Event, Picture
 from labkit.nets.feature_net import FeatureNet
+from labkit.nets.layers import MAX_WIDTH, check_count
 from labkit.train.checkpoint import Checkpoints
 from labkit.train.config import EngineConfig, check_non_negative, from_json
 from labkit.train.distributed import Team
@@ -40,6 +41,7 @@ from labkit.train.guard import descend
 from labkit.train.loop import drive
 from labkit.train.randomness import generators, stream_seed
 from labkit.train.run_folder import RunFolder
+from labkit.train.schedules import halved
 from labkit.train.train_state import restore_module
 
 NAME = "features"
@@ -173,7 +175,7 @@ def image_features(net: FeatureNet, pictures: Tensor, chunk: int = CHUNK) -> Ten
     Raises:
         LabError: see `FeatureNet.features`.
     """
-    check_positive("chunk", chunk)
+    check_count("chunk", chunk, 1, MAX_WIDTH)
     device = net.classifier.weight.device
     return torch.cat([net.features(part.to(device)) for part in pictures.split(chunk)])
 
@@ -216,6 +218,7 @@ class FeatureTrainer:
     batch: Mapping[str, Tensor]
 
     def __init__(self, config: Features, team: Team) -> None:
+        team.check_batch(config.batch)
         self.config, self.team = config, team
         self.pictures, self.unseen = source(config, "train", config.shapes), source(config, "test", config.unseen)
         self.count = config.shapes * len(CATEGORIES)
@@ -228,8 +231,7 @@ class FeatureTrainer:
     def step(self, number: int) -> Mapping[str, Tensor | float]:
         """Cross entropy of random pictures, each mirrored or not; Adam."""
         config, stream = self.config, self.generators["batches"]
-        fallen = 0.5 ** (number // config.decay_every) if config.decay_every else 1.0
-        self.adam.param_groups[0]["lr"] = config.learning_rate * fallen
+        self.adam.param_groups[0]["lr"] = config.learning_rate * halved(number, config.decay_every)
         numbers = torch.randint(self.count, (config.batch,), generator=stream)
         mirrored = torch.rand(config.batch, 1, 1, 1, generator=stream) < 0.5
         images = self.pictures.images(numbers)  # (B, 1, H, W)

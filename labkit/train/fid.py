@@ -102,12 +102,15 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> FeatureDista
 
     Raises:
         ShapeError, DeviceError: see `FeatureStatistics.__add__`.
-        DomainError: N is not above the number of features, so that the covariance is no more than a guess.
+        DomainError: N is not above the number of features, so that the covariance is no more than a guess; or features
+            whose squares are beyond float64.
     """
     _check_same(a.mean, b.mean)
     for name, side in (("a", a), ("b", b)):
         if side.count <= len(side.mean):
             raise DomainError(f"{name}.count", side.count, f"more pictures than the {len(side.mean)} features")
+        if not bool(side.scatter.isfinite().all()):
+            raise DomainError(f"{name}.scatter", "NaN or infinity", "features of moderate size")
     apart = (a.mean - b.mean).square().sum()
     spread = a.covariance.trace() + b.covariance.trace()
     common = torch.linalg.svdvals(_root(a.covariance) @ _root(b.covariance)).sum()

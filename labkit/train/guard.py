@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -33,8 +33,9 @@ def descend(
         optimizer: of ``parameters``.
         parameters: by name; those without a gradient are left out.
         team: that trains together.
-        average: whether to average the gradients over the team here, of ``parameters`` and of nothing else. Without it
-            the loss comes out of a wrapped module, which does so itself (`Team.wrap`).
+        average: whether to average the gradients over the team here, of ``parameters`` and of nothing else; one that
+            only some members have counts as 0 on the others. Without it the loss comes out of a wrapped module, which
+            does so itself (`Team.wrap`).
 
     Returns:
         The gradients' L2 norm, ().
@@ -45,6 +46,8 @@ def descend(
     optimizer.zero_grad(set_to_none=True)
     if loss.requires_grad:
         loss.backward(inputs=list(parameters.values()) if average else None)
+    if average and team.world > 1:
+        _complete(list(parameters.values()), team)
     gradients = [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
     if average:
         team.average(gradients)
@@ -73,6 +76,14 @@ def undone(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.opti
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(kept[name])
         raise
+
+
+def _complete(parameters: Sequence[nn.Parameter], team: Team) -> None:
+    """Give zeros to those parameters that have a gradient on another member of the team only."""
+    there = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=team.device)
+    for parameter, share in zip(parameters, team.mean(there).tolist(), strict=True):
+        if share and parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
 
 
 def _culprit(terms: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> str:

@@ -55,11 +55,11 @@ PRESETS: Mapping[str, IGGAN] = MappingProxyType(
             preview_every=15.0,
             resolution=16,
             batch=16,
-            density=16.0,
             data=DataConfig(models=200, wall=8),
             generator=GeneratorConfig(latent=32, width=256, learning_rate=5e-4),
             discriminator=DiscriminatorConfig(width=32),
-            neural=NeuralConfig(width=8, pretrain_steps=400, pretrain_rate=1e-3, learning_rate=2e-4),
+            # A sum over 32^2 pixels is to lambda = 6.25 what one over 128^2 is to 100; with 100 DOM drowns equation 5.
+            neural=NeuralConfig(width=8, pretrain_steps=200, pretrain_rate=1e-3, dom=6.25, learning_rate=5e-4),
             measured=MeasureConfig(thresholds=8),
         ),
         "gpu": IGGAN(
@@ -70,7 +70,7 @@ PRESETS: Mapping[str, IGGAN] = MappingProxyType(
             data=DataConfig(models=250, wall=4),
             off_the_shelf=RenderConfig(surface="cubes", processes=8),
             generator=GeneratorConfig(width=256),
-            neural=NeuralConfig(width=8, pretrain_steps=600, pretrain_rate=3e-4, learning_rate=1e-4),
+            neural=NeuralConfig(width=8, pretrain_steps=600, pretrain_rate=2e-4, learning_rate=1e-4),
         ),
         "paper": IGGAN(
             steps=105_000, save_every=1000, preview_every=30.0, off_the_shelf=RenderConfig(name="pyrender", processes=8)

@@ -181,9 +181,10 @@ class IGGAN(EngineConfig):
         batch: shapes, and pictures of the data, of a step; the paper names no number. The sum of a renderer's loss is
             over pixels, its mean over these.
         beta1: of Adam, for all networks.
-        density: of "absorption-only" and "emission-absorption", per edge of the grid in which a shape is turned; 0 for
-            40 and 200, twice what their published code has for a grid that the shape fills. Coarse grids need less:
-            from 2 N on, one voxel takes all the light.
+        density: of the baselines' fog, per edge of the grid in which a shape is turned, so that its pictures hardly
+            depend on the resolution; 0 for 128, 40 and 200 in the order of ``method``. These are what published code
+            has at the paper's resolution: a tau of 1 per voxel; 20 and 100 for a grid that the shape fills, and which
+            so has half the edge.
     """
 
     method: Method = "iggan"
@@ -212,8 +213,8 @@ class IGGAN(EngineConfig):
     @property
     def volume(self) -> dict[str, float]:
         """Settings of the method's own renderer, see `labkit.render.volume_grid`."""
-        densities = {"absorption-only": 40.0, "emission-absorption": 200.0}
-        return {"density": self.density or densities[self.method]} if self.method in densities else {}
+        density = self.density or {"visual-hull": 128.0, "absorption-only": 40.0}.get(self.method, 200.0)
+        return {"tau": density / self.size} if self.method == "visual-hull" else {"density": density}
 
     @property
     def size(self) -> int:

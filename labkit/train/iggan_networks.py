@@ -78,6 +78,9 @@ class Networks:
             generator = VoxelGenerator(net.latent, config.resolution, net.width, net.norm, generator=stream)
         discriminator = ImageDiscriminator(config.size, config.discriminator.width, generator=stream)
         neural = RenderNet.iggan(config.size, config.neural.width, generator=stream)
+        # Most of a picture is background. From grey it would rush there and on, and stay where the sigmoid is flat.
+        start = torch.tensor(config.off_the_shelf.background).clamp(0.1, 0.9).logit()
+        nn.init.constant_(neural.picture[-1].get_parameter("conv.bias"), start.item())
         return cls(config, generator, discriminator, neural if config.method == "iggan" else None)
 
     @property

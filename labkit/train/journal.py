@@ -92,5 +92,7 @@ class Journal:
 
         path = self._folder.path / "failures" / f"{number:06d}-batch.safetensors"
         path.parent.mkdir(exist_ok=True)
-        write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in batch.items()}))
+        # Copies, since safetensors refuses one tensor under two names.
+        rows = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in batch.items()}
+        write_bytes(path, save(rows))
         return path

@@ -198,6 +198,7 @@ class _Loop:
             if self.turned and self.dials:
                 self.turned = False
                 self.team.copy(self.dials.vector)
+                self.saved = None  # the checkpoint of this step, if there is one, does not have it
                 yield from self.say(Tuned(self.number, self.dials.values))
             if self.save_asked:
                 self.save_asked = False

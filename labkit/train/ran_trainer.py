@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from labkit.errors import DomainError
 from labkit.events import Event
 from labkit.geometry import Mesh
 from labkit.geometry.regularizers import edge_loss, neighbor_loss, normal_loss
@@ -21,6 +20,7 @@ from labkit.train.ran_measure import Yardstick, shown, truth
 from labkit.train.ran_networks import Networks
 from labkit.train.ran_render import random_shapes
 from labkit.train.randomness import generators
+from labkit.train.schedules import halved
 
 QUICK = 16  # unseen sets that are measured at each checkpoint
 COINS = ("random", *map(str, SUB_RANS))
@@ -41,8 +41,7 @@ class RANTrainer:
     batch: Mapping[str, Tensor]
 
     def __init__(self, config: RAN, team: Team) -> None:
-        if config.batch % team.world:
-            raise DomainError("batch", config.batch, f"a multiple of the {team.world} processes")
+        team.check_batch(config.batch)
         self.config, self.team = config, team
         init = generators(config.seed, "init", device="cpu")["init"]
         self.generators = {
@@ -71,7 +70,7 @@ class RANTrainer:
         "game i" the cross entropy of D, 1.386 where it cannot tell; "fooling i" and "pixels i" what "loss i" is made
         of, without any weight; and the regularizers, without theirs.
         """
-        fallen = 0.5 ** (number // self.config.decay_every) if self.config.decay_every else 1.0
+        fallen = halved(number, self.config.decay_every)
         for name, rate in self.rates.items():
             for group in self.optimizers[name].param_groups:
                 group["lr"] = rate * fallen

@@ -1,4 +1,4 @@
-"""Numbers that change over a fit."""
+"""Numbers that change over a fit or a training."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def geometric(start: float, stop: float, progress: float) -> float:
         progress: in [0, 1].
     """
     return start * (stop / start) ** progress
+
+
+def halved(number: int, every: int) -> float:
+    """What is left of 1 at step ``number`` if it halves after every ``every`` steps; all of it where that is 0."""
+    return 0.5 ** (number // every) if every else 1.0

@@ -16,6 +16,7 @@ from labkit.nets.sdf import SDFNet
 from labkit.train.distributed import Team
 from labkit.train.guard import descend
 from labkit.train.randomness import generators
+from labkit.train.schedules import halved
 from labkit.train.udr_cameras import CameraOffsets
 from labkit.train.udr_config import UDR
 from labkit.train.udr_data import Problem, problem
@@ -84,7 +85,7 @@ class UDRTrainer:
     def step(self, number: int) -> Mapping[str, Tensor | float]:
         """Random pixels of random views (UDR, section 6.2), equation 10, Adam."""
         config = self.config
-        fallen = 0.5 ** (number // config.decay_every) if config.decay_every else 1.0
+        fallen = halved(number, config.decay_every)
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
             group["lr"] = rate * fallen
         self.batch = self._draw()

@@ -119,7 +119,7 @@ def test_start() -> None:
         assert torch.equal(value, twin[name])
         assert torch.equal(value, again[name])
         assert name.endswith("original") <= (not torch.equal(value, other[name]))
-    assert float(original(nets[0])[1].std()) == pytest.approx(0.02, rel=0.05)  # of 32 768 draws
+    assert original(nets[0])[1].std().item() == pytest.approx(0.02, rel=0.05)  # of 32 768 draws
     default = [state(ImageGenerator(16, 4, 8)) for _ in range(2)]
     assert all(torch.equal(value, default[1][name]) for name, value in default[0].items())
 

@@ -89,6 +89,9 @@ def test_wrong_pictures() -> None:
         (good[0], good[0], "b"),
         (good[0], good[1][:1], "b"),
         (torch.full_like(good[0], torch.inf), good[1], "a"),
+        (torch.zeros(()), good[1], "a"),
+        (None, good[1], "a"),
+        (good[0], None, "b"),
     ):
         with pytest.raises(LabError) as raised:
             net(a, b)

@@ -42,7 +42,16 @@ def test_the_papers_sizes(options: dict[str, Any], count: int) -> None:
         filters = [4, 64, 128, 256, 512, 512, 512, 512]
         assert shapes(net.halving) == [(after, before, 4, 4) for before, after in pairwise(filters)]
         assert shapes(net.doubling) == shapes(net.halving)  # transposed: the input comes first
-        assert len(net.drops) == 6  # after the fifth, sixth and seventh of each half
+
+
+def test_where_dropout_stands(generator: torch.Generator) -> None:
+    """After the fifth, sixth and seventh layer of each half, that is where the picture has 1/32 of its size or less."""
+    net = Pix2Pix(1, 1, 128, 1, generator=generator)
+    seed_dropout(net, generator)
+    met: list[tuple[int, ...]] = []
+    net.drop.register_forward_hook(lambda _, given, made: met.append(tuple(made.shape[1:])))
+    net(torch.rand(1, 1, 128, 128, generator=generator))
+    assert met == [(8, 4, 4), (8, 2, 2), (8, 1, 1), (8, 2, 2), (8, 4, 4), (8, 8, 8)]
 
 
 @pytest.mark.parametrize(("size", "downs"), [(64, 6), (128, 7), (256, 7), (96, 5), (2, 1)])
@@ -153,8 +162,6 @@ def test_start_and_batch(generator: torch.Generator) -> None:
     ],
 )
 def test_what_cannot_be_built(sizes: tuple[int, int, int], options: dict[str, Any], name: str) -> None:
-    if name == "share":
-        sizes = (1, 1, 32)
     with pytest.raises(LabError) as raised:
         Pix2Pix(*sizes, 2, **options)
     assert raised.value.argument == name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,15 @@ import pytest
 import torch
 from train.duel_recipe import PRESETS, Duel, DuelTrainer, train
 
-from labkit.errors import DomainError, DTypeError
+from labkit.errors import DeviceError, DomainError, DTypeError
 from labkit.events import Done, Event, Failed, Saved, Step, Tuned, Warned
-from labkit.nets.layers import SeededDropout
+from labkit.nets.layers import SeededDropout, seed_dropout
 from labkit.train.checkpoint import Checkpoints
 from labkit.train.commands import send
 from labkit.train.dials import Dial, Dials
 from labkit.train.distributed import Team
 from labkit.train.event_log import read_events
+from labkit.train.guard import undone
 from labkit.train.train_state import state_of
 from tests.train import line_recipe
 
@@ -51,10 +53,24 @@ def test_dials_keep_their_ranges() -> None:
         dials.turn({"c": 1.0})
     with pytest.raises(DomainError):
         dials.turn({"a": float("nan")})
-    with pytest.raises(DomainError, match="0 to 1"):
-        Dial(2.0, 0.0, 1.0)
+    with pytest.raises(DomainError, match="one of a, b"):
+        dials["c"]
+    for value, low, high in ((2.0, 0.0, 1.0), (0.5, 0.0, float("inf")), (0.5, float("nan"), 1.0)):
+        with pytest.raises(DomainError, match="both finite"):
+            Dial(value, low, high)
     assert dials.values == {"a": 2.0, "b": 3.5}
     assert dials.half().vector.dtype == torch.float64
+
+
+@pytest.mark.parametrize("value", [2.5, float("nan")])
+def test_a_state_beyond_the_range_is_refused(value: float) -> None:
+    """As that of a run whose dial had another range, or a damaged one; also where the dials are copied or nested."""
+    dials = copy.deepcopy(Dials({"a": Dial(1.0, 0.0, 2.0)}))
+    dials.load_state_dict({"vector": torch.tensor([2.0], dtype=torch.float64)})
+    assert dials["a"] == 2.0
+    for module, name in ((dials, "vector"), (torch.nn.ModuleDict({"inner": dials}), "inner.vector")):
+        with pytest.raises(DomainError, match=r"a: got .*0 to 2"):
+            module.load_state_dict({name: torch.tensor([value], dtype=torch.float64)})
 
 
 def test_a_dial_turned_on_the_way_acts_and_is_kept(tmp_path: Path) -> None:
@@ -74,12 +90,42 @@ def test_a_dial_turned_on_the_way_acts_and_is_kept(tmp_path: Path) -> None:
     assert [event.values["pull"] for event in read_events(run) if isinstance(event, Tuned)] == [1, 5, 5]
 
 
-@pytest.mark.parametrize(("told", "said"), [({"push": 1}, "one of pull, centre"), ({"pull": 99.0}, "0 to 10")])
+@pytest.mark.parametrize("left", ["stop", "close"])
+def test_a_dial_turned_after_the_checkpoint_of_its_step_is_kept(tmp_path: Path, left: str) -> None:
+    """While the run is paused, so that no further step brings another checkpoint."""
+    run = tmp_path / "run"
+    events = train(TINY, run)
+    assert until(events, Step)
+    send(run, "pause")
+    send(run, "save")
+    assert until(events, Saved).number == 1
+    send(run, "set", pull=7.5)
+    assert until(events, Tuned).values["pull"] == 7.5
+    if left == "stop":
+        send(run, "stop")
+        assert until(events, Done).stopped
+    events.close()
+    again = train(TINY, run, resume=True)
+    assert until(again, Tuned).values["pull"] == 7.5
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"push": 1}, "one of pull, centre"),
+        ({"pull": 99.0}, "0 to 10"),
+        ({"pull": 10**400, "centre": 0}, "0 to 10"),
+        ({"pull": "1"}, "a number"),
+        ({"pull": None}, "a number"),
+    ],
+)
 def test_what_cannot_be_set_is_said(tmp_path: Path, told: dict, said: str) -> None:
     events = train(TINY, tmp_path / "run")
     until(events, Step)
     send(tmp_path / "run", "set", **told)
     assert said in until(events, Warned).message
+    assert not any(isinstance(event, Tuned) for event in read_events(tmp_path / "run") if event.number)
     assert isinstance(list(events)[-1], Done)
 
 
@@ -107,6 +153,34 @@ def test_a_step_fails_as_a_whole(tmp_path: Path) -> None:
     assert "loss term maker" in events[-1].message
     assert until(iter(reversed(events)), Saved).number == 3
     assert same(tmp_path / "good", tmp_path / "bad")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DomainError("x", 1, "2")])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_undone(error: BaseException, steps: int) -> None:
+    """Parameters, buffers, moments and rates are as before; an optimizer without a state has none again."""
+    trainer = DuelTrainer(TINY, Team(torch.device("cpu")))
+    for number in range(steps):
+        trainer.step(number + 1)
+    before, kept = state_of(trainer.modules, trainer.optimizers, {}), list(trainer.maker.parameters())
+
+    def fail() -> None:
+        with undone(trainer.modules, trainer.optimizers):
+            trainer.step(steps + 1)
+            trainer.optimizers["judge"].param_groups[0]["lr"] = 9.0
+            trainer.dials.turn({"pull": 2.0})
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    after = state_of(trainer.modules, trainer.optimizers, {})
+    assert after.facts == before.facts
+    for group, tensors in before.tensors.items():
+        if group != "generators":
+            assert tensors.keys() == after.tensors[group].keys()
+            assert all(torch.equal(value, after.tensors[group][key]) for key, value in tensors.items())
+    assert all(one is other for one, other in zip(kept, trainer.maker.parameters(), strict=True))
+    assert bool(trainer.optimizers["judge"].state) == bool(steps)
 
 
 def test_a_descent_touches_its_own_parameters_only() -> None:
@@ -137,3 +211,17 @@ def test_seeded_dropout() -> None:
     assert torch.equal(dropout.eval()(x), x)
     with pytest.raises(DomainError, match=r"\[0, 1\)"):
         SeededDropout(1.0)
+    with pytest.raises(DeviceError, match="generator"):
+        dropout.train()(torch.empty(3, device="meta"))
+    assert dropout(x.double()).dtype == torch.float64
+
+
+def test_a_copy_for_previews_leaves_the_stream_alone() -> None:
+    """It is evaluated, and even if it were trained it would draw from a stream of its own."""
+    dropout = SeededDropout(0.5)
+    seed_dropout(dropout, torch.Generator().manual_seed(1))
+    assert dropout.generator is not None
+    before, twin = dropout.generator.get_state(), copy.deepcopy(dropout)
+    twin.eval()(torch.ones(5))
+    twin.train()(torch.ones(5))
+    assert torch.equal(dropout.generator.get_state(), before)

@@ -128,6 +128,13 @@ def test_a_step(cache: str) -> None:
     assert rates == [2e-3, 1e-3, 1e-3, 5e-4]
 
 
+def test_a_batch_that_cannot_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is refused before any picture is made."""
+    monkeypatch.setattr("labkit.train.features.source", None)
+    with pytest.raises(DomainError, match=r"batch: got 8 rows, expected a multiple of the 3"):
+        FeatureTrainer(TINY, Team(torch.device("cpu"), world=3))
+
+
 def test_everybody_gets_the_same(cache: str) -> None:
     """The same bits of the same config, whatever torch's own stream; others of another seed."""
     config = replace(TINY, cache=cache)
@@ -209,10 +216,3 @@ def test_refused(change: dict[str, object], words: str) -> None:
     """With the field's name, before anything is rendered."""
     with pytest.raises(LabError, match=words):
         replace(TINY, **change)
-
-
-def test_a_batch_is_shared_evenly(cache: str) -> None:
-    """Or refused."""
-    trainer = FeatureTrainer(replace(TINY, cache=cache, batch=3), Team(torch.device("cpu"), 0, 2))
-    with pytest.raises(DomainError, match="batch"):
-        trainer.step(1)

@@ -214,3 +214,6 @@ def test_refused(generator: torch.Generator) -> None:
         kid(huge, huge)
     with pytest.raises(DomainError, match="FID of"):
         fid(huge * 1e10, -huge * 1e10)
+    wide = huge * torch.randn(20, 3, generator=generator, dtype=torch.float64) * 1e10
+    with pytest.raises(DomainError, match=r"b\.scatter"):
+        fid(huge, wide)

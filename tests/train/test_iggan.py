@@ -21,7 +21,7 @@ from labkit.train.config import from_json, replace_path, to_json
 from labkit.train.distributed import Team
 from labkit.train.guard import NonFiniteError
 from labkit.train.iggan_config import IGGAN
-from labkit.train.iggan_networks import binarized, latents
+from labkit.train.iggan_networks import Networks, binarized, latents
 from labkit.train.iggan_scene import OffTheShelf, camera_of, grid_of
 from labkit.train.iggan_trainer import IGGANGame
 
@@ -153,6 +153,22 @@ def test_the_data_are_real_to_the_discriminator_and_generated_shapes_are_not(sta
     assert figures[-1]["loss discriminator"] < figures[0]["loss discriminator"] / 2
 
 
+def test_the_neural_renderer_learns_to_see_and_to_match(stack: ExitStack, generator: torch.Generator) -> None:
+    """Better than a blank sheet, where it once was stuck; and what D says of x_c becomes what D says of R_d(x_d)."""
+    game = IGGANGame(tiny(neural__width=8, discriminator__learning_rate=2e-3), TEAM, stack)
+    solid = game.known(torch.arange(4))
+    camera = camera_of(torch.tensor([[90.0 * n, 20.0 + 10 * n] for n in range(4)]))
+    seen, turned = game.off_the_shelf(solid, camera), game.turn(solid, camera.rotation)
+    blank = (1 - seen).square().sum() / 4
+    learned = [game.render(turned, seen, None, 1e-3)["loss render"] for _ in range(40)]
+    assert learned[-1] < blank / 4
+    for _ in range(12):
+        game.judge(torch.arange(4), seen)
+    cloud = 0.3 * turned
+    matched = [game.render(turned, seen, cloud, 2e-4)["loss DOM"] for _ in range(25)]
+    assert matched[-1] < matched[0] / 4
+
+
 def test_empty_and_full_shapes_do_not_fail(stack: ExitStack) -> None:
     """An empty grid is the background for R_d; a step whose shapes are all empty still is a step."""
     game = IGGANGame(tiny(neural__pretrain_steps=0), TEAM, stack)
@@ -194,6 +210,19 @@ def test_several_renderers_draw_what_one_draws(generator: torch.Generator) -> No
         torch.testing.assert_close(three(solid, camera), one(solid, camera), rtol=0, atol=0)
         first = camera_of(torch.tensor([[0.0, 0.0]]))
         torch.testing.assert_close(three(solid[:1], first), one(solid, camera)[:1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("method", METHODS[1:4])
+def test_a_fog_is_as_dense_at_every_resolution(method: str) -> None:
+    """A thin cloud that fills the shape's cube, seen head on, in the middle of the picture."""
+    shown = []
+    for resolution in (16, 32, 64):
+        networks = Networks.fresh(tiny(method=method, resolution=resolution), torch.Generator())
+        cloud = torch.full((1, 1, *[resolution] * 3), 0.05)
+        picture = networks.picture(cloud, camera_of(torch.zeros(1, 2)).rotation)
+        shown.append(picture[0, 0, resolution, resolution].item())
+    assert 0.02 < shown[-1] < 0.98
+    assert max(shown) - min(shown) < 0.02
 
 
 def test_a_nan_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from labkit.train import journal as journals
 from labkit.train.checkpoint import Checkpoints
 from labkit.train.commands import send
 from labkit.train.event_log import read_events
+from labkit.train.journal import Journal
+from labkit.train.run_folder import RunFolder
 
 TINY = PRESETS["tiny"]
 
@@ -106,6 +108,15 @@ def test_resume_refuses_another_config(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="rate"):
         next(train(replace(TINY, rate=0.1, steps=20), tmp_path / "run", resume=True))
     assert losses(list(train(replace(TINY, steps=12, save_every=1), tmp_path / "run", resume=True)))
+
+
+def test_a_batch_is_kept_whatever_its_tensors_share(tmp_path: Path) -> None:
+    """One tensor under two names, and parts of one: what a step drew must not hide why it failed."""
+    rows = torch.arange(6.0).view(2, 3)
+    journal = Journal(RunFolder.create(tmp_path / "run", "line", {}))
+    path = journal.save_batch(7, {"x": rows, "again": rows, "turned": rows.T, "part": rows[:, :1]})
+    assert path is not None
+    torch.testing.assert_close(load_file(path), {"x": rows, "again": rows, "turned": rows.T, "part": rows[:, :1]})
 
 
 def test_nan_ends_with_report_and_good_checkpoint(tmp_path: Path) -> None:

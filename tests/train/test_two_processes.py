@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from labkit.train import udr
 from labkit.train.checkpoint import Checkpoints, State
 from labkit.train.distributed import Team
+from labkit.train.guard import descend
 from labkit.train.train_state import state_of
 from labkit.train.udr_trainer import UDRTrainer
 from tests.tolerances import FLOAT32, FLOAT64
@@ -37,9 +40,10 @@ import os, sys
 from pathlib import Path
 import torch
 from labkit.train.distributed import team
-from tests.train.test_two_processes import CASES, run
+from tests.train.test_two_processes import CASES, lopsided, run
 
 with team(torch.device("cpu")) as members:
+    lopsided(members)
     for name in CASES:
         run(name, members, Path(sys.argv[1]) / name)
     members.wait()
@@ -61,6 +65,33 @@ def run(name: str, team: Team, folder: Path) -> None:
             slopes = {key: value.grad for key, value in module.named_parameters() if value.grad is not None}
             told = {key: float(value) for key, value in figures.items()}
             Checkpoints(folder, keep=STEPS).save(number, State({**state.tensors, "gradients": slopes}, told))
+
+
+def lopsided(team: Team) -> None:
+    """Gradients of two dtypes, one of which only this or that member has, and one that nobody has.
+
+    Raises:
+        AssertionError: they are not the mean over the team, or the members disagree.
+    """
+    parameters = {
+        "shared": nn.Parameter(torch.ones(2)),
+        "double": nn.Parameter(torch.ones(3, dtype=torch.float64)),
+        "first": nn.Parameter(torch.ones(4)),
+        "second": nn.Parameter(torch.ones(5)),
+        "nobody": nn.Parameter(torch.ones(6)),
+    }
+    adam = torch.optim.SGD(parameters.values(), 1.0)
+    mine = parameters["second" if team.rank else "first"]
+    loss = (1 + team.rank) * parameters["shared"].sum() + parameters["double"].sum().float() + mine.sum()
+    norm = descend(loss, {}, adam, parameters, team, average=True)
+    wanted = {"shared": 1.5, "double": 1.0, "first": 0.5, "second": 0.5}
+    for name, parameter in parameters.items():
+        if name == "nobody":
+            assert parameter.grad is None
+        else:
+            torch.testing.assert_close(parameter.grad, torch.full_like(parameter, wanted[name]))
+            torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, 1 - wanted[name]))
+    assert float(norm) == pytest.approx(math.sqrt(2 * 2.25 + 3 + 9 * 0.25))
 
 
 @pytest.fixture(scope="module")
