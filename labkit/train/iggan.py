@@ -27,9 +27,10 @@ from labkit.train.iggan_config import (
 )
 from labkit.train.iggan_networks import load
 from labkit.train.iggan_trainer import Game, IGGANGame, truth
+from labkit.train.iggan_trainer import dials_of as dials
 from labkit.train.loop import drive
 
-__all__ = ["NAME", "PRESETS", "Config", "game", "load", "preview", "train"]
+__all__ = ["NAME", "PRESETS", "Config", "dials", "game", "load", "preview", "train"]
 
 NAME = "iggan"
 Config = IGGAN

@@ -43,6 +43,7 @@ class Game(ABC):
     generators: Mapping[str, torch.Generator]
 
     def __init__(self, config: IGGAN, team: Team, stack: ExitStack) -> None:
+        team.check_batch(config.batch)
         self.config, self.team, self.rule = config, team, rule_of(config.data)
         self.generators = generators(config.seed, "latents", "views", "thresholds", "data", "pre-training")
         self.networks = Networks.fresh(config, generators(config.seed, "init")["init"])
@@ -137,7 +138,7 @@ class IGGANGame(Game):
 
     def __init__(self, config: IGGAN, team: Team, stack: ExitStack) -> None:
         super().__init__(config, team, stack)
-        self.dials = Dials({"dom": Dial(config.neural.dom, 0.0, max(MAX_DOM, config.neural.dom))})
+        self.dials = Dials(dials_of(config))
         self.modules = {**self.modules, "dials": self.dials}
         self.neural = self.modules["neural"]
         self.known = KnownShapes(config.neural.pretrain_on, config.resolution, config.data.seed)
@@ -197,6 +198,12 @@ class IGGANGame(Game):
     def turn(self, shapes: Tensor, rotation: Tensor) -> Tensor:
         """Shapes (B, 1, N, N, N) as the camera sees them, (B, 1, 2N, 2N, 2N)."""
         return embed(shapes.float(), rotation, self.config.size)
+
+
+def dials_of(config: IGGAN) -> dict[str, Dial]:
+    """What can be turned while a run goes on: lambda of equation 9; nothing in baselines."""
+    weight = config.neural.dom
+    return {"dom": Dial(weight, 0.0, max(MAX_DOM, weight))} if config.method == "iggan" else {}
 
 
 def seen(number: int, networks: Networks, drawn: Tensor, angles: Tensor, off_the_shelf: OffTheShelf) -> Iterator[Event]:
