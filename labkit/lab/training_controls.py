@@ -73,8 +73,8 @@ class TrainingControls:
         controls.dress(self.menu, "runs")
         self.menu.observe(panel.guard(self._chosen), "value")
 
-    def column(self, presets: Sequence[str]) -> W.Widget:
-        """The column on the left."""
+    def column(self, presets: Sequence[str], more: Sequence[W.Widget]) -> W.Widget:
+        """The column on the left; ``more`` stands below what is to be trained."""
         panel, make = self._panel, controls.Controls(self._panel)
         steps, seed = W.BoundedIntText(min=1, max=10**9), W.BoundedIntText(min=0, max=2**31)
         overrides = W.Textarea(rows=2, placeholder="any field, such as\nsave_every = 100", continuous_update=False)
@@ -104,6 +104,7 @@ class TrainingControls:
             make.menu("where", "runs in", list(PROCESSES), "A process of its own outlives this kernel"),
             overrides,
             self.plan,
+            *more,
             controls.heading("Runs"),
             self.menu,
             again,

@@ -141,10 +141,6 @@ class History:
                     self._checkpoint = event.number
                     self._figures(event.number, event.values)
                 case Tuned():
-                    turned = {name: value for name, value in event.values.items() if self._dials.get(name) != value}
-                    if turned and self._dials:
-                        words = ", ".join(f"{name} = {value:g}" for name, value in turned.items())
-                        self._messages.append((event.number, False, words))
                     self._dials = dict(event.values)
                 case Warned():
                     if (told := (event.number, False, event.message)) not in self._messages:

@@ -11,16 +11,26 @@ from typing import Any, ClassVar, cast
 
 import ipywidgets as W
 
-from labkit.errors import BackendError, DomainError, LabError
+from labkit.errors import BackendError, DomainError
 from labkit.events import MeshPreview, Picture, Warned
 from labkit.lab.closing import close_tree
 from labkit.lab.controls import device
 from labkit.lab.panel import Panel
 from labkit.lab.scheduler import NewestWins, Quality
 from labkit.lab.training_controls import TrainingControls, facts_of
+from labkit.lab.training_dials import NO_WORDS, TrainingDials, Words
 from labkit.lab.training_export import curves_csv, export_bytes, export_mesh, export_run
 from labkit.lab.training_history import History, Seen, earlier
-from labkit.lab.training_plan import PROCESSES, TrainingState, described, first_look, planned, word_for
+from labkit.lab.training_plan import (
+    PROCESSES,
+    TrainingState,
+    config_of,
+    dials_of,
+    first_look,
+    outlook,
+    planned,
+    word_for,
+)
 from labkit.lab.training_session import Events, Follower, Work, launched
 from labkit.lab.training_views import Frame, TrainingViews
 from labkit.train.commands import send
@@ -34,6 +44,9 @@ REST = 4.0  # and so many times as long as the last one took: at most a fifth of
 
 class TrainingPanel(Panel):
     """Choose a preset, press *Start*, watch.
+
+    A recipe with more to show has a subclass with its own `Views`, a `State` out of `TrainingState` whose controls
+    `options` makes, and `words` for the sliders of its dials, which every recipe with ``dials(config)`` gets.
 
     A run is shown by its folder alone, whoever works on it: a thread of this kernel, a process of its own, or one that
     was started elsewhere. So after a restart of the kernel the same run is chosen from the menu, or by
@@ -55,6 +68,8 @@ class TrainingPanel(Panel):
     """
 
     State: ClassVar[type] = TrainingState
+    Views: ClassVar[type[TrainingViews]] = TrainingViews
+    words: ClassVar[Words] = NO_WORDS  # for the sliders of the recipe's dials, see `TrainingDials`
 
     def __init__(
         self,
@@ -97,7 +112,8 @@ class TrainingPanel(Panel):
 
     def build(self) -> W.Widget:
         """Make controls and views."""
-        self.views = self.own(TrainingViews(self.fail))
+        self.views = self.own(self.Views(self.fail))
+        self.dials = self.own(TrainingDials(self._send, self.guard, self.fail, self.words))
         self.controls = TrainingControls(self)
         self._looking: NewestWins[EngineConfig, Seen] = self.own(
             NewestWins(  # on a thread of its own: some recipes render or read many pictures first
@@ -108,11 +124,15 @@ class TrainingPanel(Panel):
                 synchronous=self.headless,
             )
         )
-        side = self.controls.column(list(self.recipe.PRESETS))
+        side = self.controls.column(list(self.recipe.PRESETS), [self.dials.widget, *self.options()])
         right = W.VBox([self.controls.progress, self.views.widget])
         box = W.HBox([side, right], layout=W.Layout(flex_flow="row wrap"))
         box.add_class("labkit-train")
         return box
+
+    def options(self) -> list[W.Widget]:
+        """Make and bind the controls of what a subclass adds to the state; called once, after the views."""
+        return []
 
     # ---- what a person asks for ------------------------------------------------------------------------------------
 
@@ -182,10 +202,10 @@ class TrainingPanel(Panel):
         """Let the run make a preview."""
         self._send("preview")
 
-    def _send(self, command: str) -> None:
+    def _send(self, command: str, **arguments: float) -> None:
         if self.path is None or not RunFolder.open(self.path).running:
             raise DomainError("run", "none at work", f"a run at work, to {command}; press Start or Resume")
-        send(self.path, command)
+        send(self.path, command, **arguments)
 
     def attach(self, run: str | os.PathLike[str]) -> None:
         """Show a run, at work or not. A run of this kernel that the panel showed before is stopped and saved.
@@ -288,17 +308,21 @@ class TrainingPanel(Panel):
 
     def render(self, state: TrainingState, quality: Quality) -> tuple[Frame, str, str]:
         """What is to be seen, what Start would do, and who works."""
-        plan, config = self._plan(state)
+        key = (state.preset, state.steps, state.seed, state.overrides)
+        if self._planned is None or self._planned[0] != key:
+            self._planned = key, *outlook(self.recipe, state)
+        _, plan, config = self._planned
         path, seen = self.path, self.seen
         if path is None:
             if config is not None and config != self._looked_at:
                 self._looked_at = config
                 self._looking.submit(config)
-            return Frame(str(id(self._look)), seen, state, self._look.meshes, self._look.pictures), plan, ""
+            return Frame(str(id(self._look)), seen, state, self._look.meshes, self._look.pictures, config), plan, ""
         meshes, pictures = seen.meshes, seen.pictures
         if state.step is not None and state.step < seen.newest_preview:
             meshes, pictures = earlier(path, seen, state.step, self._loaded)
-        return Frame(str(path), seen, state, meshes, pictures), plan, facts_of(path, seen)
+        config = config_of(self.recipe, path)
+        return Frame(str(path), seen, state, meshes, pictures, config), plan, facts_of(path, seen)
 
     def show(self, result: tuple[Frame, str, str], quality: Quality) -> None:
         """Hand everything to the views and controls."""
@@ -307,22 +331,8 @@ class TrainingPanel(Panel):
         self.controls.plan.value = plan
         own = self._work is not None and self._work.alive
         self.controls.tell(self.path, frame.seen, frame.number, facts, own)
+        self.dials.tell(frame.run, dials_of(self.recipe, frame.config), frame.seen)
         self.views.show(frame)
-
-    def _plan(self, state: TrainingState) -> tuple[str, EngineConfig | None]:
-        """What Start would do in words, and its config; or why it would not."""
-        key = (state.preset, state.steps, state.seed, state.overrides)
-        if self._planned is None or self._planned[0] != key:
-            try:
-                config: EngineConfig | None = planned(self.recipe, state)
-                text = described(self.recipe, cast(EngineConfig, config))
-            except LabError as error:
-                config = None
-                text = (
-                    f'<div role="alert" style="color:#b00020;line-height:16px">&#9888; {html.escape(str(error))}</div>'
-                )
-            self._planned = key, text, config
-        return self._planned[1:]
 
     def _looked(self, look: Seen, quality: Quality) -> None:
         """There is something to see before the run: show it."""

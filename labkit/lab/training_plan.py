@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labkit.errors import DomainError, FileError
+from labkit.errors import DomainError, FileError, LabError
 from labkit.lab.state import between, one_of
 from labkit.lab.training_history import History, Seen
-from labkit.train.config import EngineConfig, replace_path, resolve_device, to_json
+from labkit.train.config import EngineConfig, from_json, replace_path, resolve_device, to_json
+from labkit.train.dials import Dial
 from labkit.train.recipes import RECIPES, Recipe
 from labkit.train.run_folder import RunFolder
 
@@ -68,6 +69,21 @@ def _value(text: str) -> Any:
         return text.strip("'\"")
 
 
+def config_of(recipe: Recipe, run: Path) -> EngineConfig | None:
+    """The config of a run; None for one of another recipe or another version, which can be watched all the same."""
+    folder = RunFolder.open(run)
+    try:
+        return from_json(recipe.Config, folder.config) if folder.recipe == recipe.NAME else None
+    except LabError:
+        return None
+
+
+def dials_of(recipe: Recipe, config: EngineConfig | None) -> Mapping[str, Dial]:
+    """What can be turned while a run with this config goes on: the recipe's ``dials(config)``; nothing without it."""
+    offered: Callable[[EngineConfig], Mapping[str, Dial]] | None = getattr(recipe, "dials", None)
+    return {} if offered is None or config is None else offered(config)
+
+
 def described(recipe: Recipe, config: EngineConfig) -> str:
     """HTML: what a run does, in words, and every field of its config folded away.
 
@@ -91,6 +107,16 @@ def described(recipe: Recipe, config: EngineConfig) -> str:
         f'<div class="labkit-plan" style="line-height:16px;font-size:12px">{html.escape(told)}.'
         f"<details><summary>all fields</summary><pre>{fields}</pre></details></div>"
     )
+
+
+def outlook(recipe: Recipe, state: TrainingState) -> tuple[str, EngineConfig | None]:
+    """HTML: what *Start* would do with these controls, and the config of that run; or why it would not, and None."""
+    try:
+        config = planned(recipe, state)
+        return described(recipe, config), config
+    except LabError as error:
+        style = "color:#b00020;line-height:16px"
+        return f'<div role="alert" style="{style}">&#9888; {html.escape(str(error))}</div>', None
 
 
 def runs_below(root: Path, recipe: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as W
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from labkit.events import MeshPreview, Picture
 from labkit.geometry import Mesh
 from labkit.lab import training_plots as plots
+from labkit.lab.closing import close_tree
 from labkit.lab.controls import show_if, titled
 from labkit.lab.explorer_render import preview
 from labkit.lab.hosts import headless
@@ -26,12 +27,14 @@ from labkit.lab.picture_view import PictureView
 from labkit.lab.scheduler import NewestWins
 from labkit.lab.training_history import TRUTH, Seen
 from labkit.lab.training_plan import TrainingState
+from labkit.train.config import EngineConfig
 
-SIDE = 300  # CSS pixels of a 3D view
+SIDE = 300
 SHEET = (612, 156)  # width and height of the rendered pictures
+WIDTH = 630  # of everything, with room for scroll bars
 CURVES = (612, 240)
 FOV = 45.0  # degrees
-EYE = Orbit((1.3, 1.0, 2.4))  # of both 3D views at the start
+EYE = Orbit((1.3, 1.0, 2.4))  # of the 3D views at the start
 LINKED = 5.0  # times a second that one camera follows the other: to draw both at every move would cost twice
 
 
@@ -44,6 +47,7 @@ class Frame:
         seen: the run.
         state: the controls.
         meshes, pictures: by name, of the step that is looked at.
+        config: of the run, or of the one that *Start* would begin; None if it is not known.
     """
 
     run: str
@@ -51,6 +55,7 @@ class Frame:
     state: TrainingState
     meshes: Mapping[str, MeshPreview]
     pictures: Mapping[str, Picture]
+    config: EngineConfig | None = None
 
     @property
     def surface(self) -> MeshPreview | None:
@@ -68,6 +73,9 @@ class Frame:
 class TrainingViews:
     """The views of a training panel.
 
+    A recipe that has more to show has a subclass, named by its panel as ``Views``: `parts` says what stands in which
+    order, and `draw` brings it up to date, each part by `once` with a key of what it shows.
+
     Args:
         fail: called with what goes wrong while one camera follows the other; must not raise itself.
 
@@ -76,12 +84,18 @@ class TrainingViews:
         seconds: that the last `show` with anything new took.
     """
 
+    width: ClassVar[int] = WIDTH  # CSS pixels, as all sizes here
+    side: ClassVar[int] = SIDE  # of a 3D view
+    fov: ClassVar[float] = FOV
+    eye: ClassVar[Orbit] = EYE
+
     def __init__(self, fail: Callable[[Exception], None]) -> None:
         self._meshes: dict[str, MeshPreview] = {}
         self._drawn: dict[str, Hashable] = {}
         self.seconds = 0.0
         self.surface, self.truth = (
-            open_view(partial(self._picture, name), SIDE, SIDE, FOV, EYE) for name in ("surface", TRUTH)
+            open_view(partial(self.picture, name), self.side, self.side, self.fov, self.eye)
+            for name in ("surface", TRUTH)
         )
         self._linked: NewestWins[tuple[MeshView | PictureView, Orbit], None] = NewestWins(
             lambda move, quality: move[0].set_camera(move[1]),
@@ -108,30 +122,36 @@ class TrainingViews:
         self.messages.add_class("labkit-messages")
         for part in (self._left, self._right, self._sheet):
             show_if(part, False)
-        self.widget = W.VBox(
-            [self.messages, W.HBox([self._left, self._right]), self._sheet, self.curves, self.table],
-            layout=W.Layout(width="630px"),
-        )
+        self.widget = W.VBox(self.parts(), layout=W.Layout(width=f"{self.width}px"))
+
+    def parts(self) -> list[W.Widget]:
+        """Make what a subclass adds, and return all that is shown, from top to bottom; called once."""
+        return [self.messages, W.HBox([self._left, self._right]), self._sheet, self.curves, self.table]
 
     def show(self, frame: Frame) -> None:
         """Bring every view up to date that shows something else."""
         began, drawn = time.perf_counter(), dict(self._drawn)
+        self.draw(frame)
+        if self._drawn != drawn:
+            self.seconds = time.perf_counter() - began
+
+    def draw(self, frame: Frame) -> None:
+        """Bring surfaces, pictures, curves and texts up to date."""
         seen, state = frame.seen, frame.state
         for name, mesh, view in (
             ("surface", frame.surface, self.surface),
             (TRUTH, frame.meshes.get(TRUTH), self.truth),
         ):
-            self._draw(name, mesh and (frame.run, mesh.name, mesh.number), self._show_mesh, name, mesh, view)
+            self.once(name, mesh and (frame.run, mesh.name, mesh.number), self._show_mesh, name, mesh, view)
         files = tuple((name, picture.number) for name, picture in frame.pictures.items())
-        self._draw("pictures", (frame.run, files), self._show_pictures, frame.pictures)
+        self.once("pictures", (frame.run, files), self._show_pictures, frame.pictures)
         shown = frame.number if frame.meshes or frame.pictures else None
         key = (frame.run, seen.version, state.log, state.smoothing, shown)
-        self._draw("curves", key, self._show_curves, frame, shown)
-        self._draw("texts", (frame.run, seen.version), self._show_texts, seen)
-        if self._drawn != drawn:
-            self.seconds = time.perf_counter() - began
+        self.once("curves", key, self._show_curves, frame, shown)
+        self.once("texts", (frame.run, seen.version), self._show_texts, seen)
 
-    def _draw(self, name: str, key: Hashable, draw: Callable[..., None], *arguments: Any) -> None:
+    def once(self, name: str, key: Hashable, draw: Callable[..., None], *arguments: Any) -> None:
+        """Call ``draw(*arguments)`` unless the part of that name shows what the key says already."""
         if name not in self._drawn or self._drawn[name] != key:
             draw(*arguments)
             self._drawn[name] = key
@@ -170,10 +190,11 @@ class TrainingViews:
         self._linked.close()
         for view in (self.surface, self.truth, self.pictures):
             view.close()
+        close_tree(self.widget, self._left, self._right, self._sheet)  # a subclass may leave out some of them
 
-    def _picture(self, name: str, orbit: Orbit) -> torch.Tensor | np.ndarray:
-        """What is shown in place of a 3D view where there is no WebGL."""
+    def picture(self, name: str, orbit: Orbit) -> torch.Tensor | np.ndarray:
+        """What is shown in place of a 3D view, of the "surface" or the "truth", where there is no WebGL."""
         mesh = self._meshes.get(name)
         if mesh is None or not len(mesh.faces):
-            return np.full((SIDE, SIDE, 3), 255, np.uint8)
-        return preview(Mesh(mesh.vertices, mesh.faces, colors=mesh.colors), orbit, (), SIDE)
+            return np.full((self.side, self.side, 3), 255, np.uint8)
+        return preview(Mesh(mesh.vertices, mesh.faces, colors=mesh.colors), orbit, (), self.side)

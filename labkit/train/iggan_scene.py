@@ -14,7 +14,7 @@ from torch import Tensor
 from labkit.data.categories import Category, RandomCubes, Split
 from labkit.data.chanterelle import read as read_chanterelle
 from labkit.data.image_folder import folder_source
-from labkit.data.image_source import ImageSource
+from labkit.data.image_source import ImageSource, from_bytes, to_bytes
 from labkit.data.rendered_source import orthographic, rendered_source
 from labkit.data.view_rules import LVP, VIEW_RULES, ViewRule
 from labkit.geometry import VoxelGrid
@@ -64,7 +64,8 @@ class OffTheShelf:
             return renderer(drawn, eyes, beam_lights(eyes), self._size, self._background).color[:, :1]
 
         shares = torch.arange(len(shapes)).tensor_split(len(self._renderers))
-        return torch.cat(list(self._threads.map(draw, self._renderers, shares)))
+        pictures = torch.cat(list(self._threads.map(draw, self._renderers, shares)))
+        return from_bytes(to_bytes(pictures))  # as the data, or D could tell them by their rounding
 
     def close(self) -> None:
         """Give the renderers back."""

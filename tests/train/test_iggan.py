@@ -13,6 +13,7 @@ import torch
 from tolerances import FLOAT32
 from torch import Tensor
 
+from labkit.data.rendered_source import drawn_from
 from labkit.errors import DomainError, LabError
 from labkit.events import Done, Event, Failed, MeshPreview, Picture, Saved, Step, Tuned
 from labkit.train import iggan, iggan_trainer
@@ -22,7 +23,7 @@ from labkit.train.distributed import Team
 from labkit.train.guard import NonFiniteError
 from labkit.train.iggan_config import IGGAN
 from labkit.train.iggan_networks import Networks, binarized, latents
-from labkit.train.iggan_scene import OffTheShelf, camera_of, grid_of
+from labkit.train.iggan_scene import OffTheShelf, camera_of, category, grid_of
 from labkit.train.iggan_trainer import IGGANGame
 
 TINY = iggan.PRESETS["tiny"]
@@ -200,6 +201,19 @@ def test_both_renderers_see_the_same_view(stack: ExitStack) -> None:
         shaded = game.off_the_shelf(grid, camera) < 0.8
         assert agreement(silhouette, shaded) > 0.9  # the rest is a part of a pixel along the outline
         assert all(agreement(silhouette.flip(axis), shaded) < 0.85 for axis in (-1, -2))
+
+
+def test_a_true_shape_looks_as_in_the_data(stack: ExitStack) -> None:
+    """R_d shows a shape of the category, from the view of its picture, as the data do, to the last bit."""
+    config = tiny(data__amount="unlimited")
+    game = IGGANGame(config, TEAM, stack)
+    shapes = category(config.data)
+    for number in range(3):
+        azimuth, elevation = game.rule.draw(drawn_from(config.data.seed, number), 1)
+        solid = shapes.voxels(number, 16).values[None, None]
+        picture = game.off_the_shelf(solid, camera_of(torch.stack([azimuth, elevation], -1)))
+        assert torch.equal(picture, game.source.images(torch.tensor([number])))
+        assert picture.min() < 0.5
 
 
 def test_several_renderers_draw_what_one_draws(generator: torch.Generator) -> None:
