@@ -176,7 +176,7 @@ def test_whom_each_loss_reaches(loss: str, generator: torch.Generator) -> None:
     assert reached == TRAINED[loss] == set(learners(loss))
 
 
-@pytest.mark.parametrize(("loss", "network"), [(loss, name) for loss in LOSSES for name in TRAINED[loss]])
+@pytest.mark.parametrize(("loss", "network"), [(loss, name) for loss in LOSSES for name in sorted(TRAINED[loss])])
 def test_a_descent_moves_one_network_only(loss: str, network: Network, generator: torch.Generator) -> None:
     nets = networks(generator)
     parameters = dict(nets.modules[network].named_parameters())
