@@ -57,11 +57,12 @@ PRESETS: Mapping[str, IGGAN] = MappingProxyType(
             resolution=16,
             batch=16,
             data=DataConfig(models=200, wall=8),
-            generator=GeneratorConfig(latent=32, width=256, learning_rate=5e-4),
-            discriminator=DiscriminatorConfig(width=32),
-            # A sum over 32^2 pixels is to lambda = 6.25 what one over 128^2 is to 100; with 100 DOM drowns equation 5.
-            neural=NeuralConfig(width=8, pretrain_steps=200, pretrain_rate=1e-3, dom=6.25, learning_rate=5e-4),
-            measured=MeasureConfig(thresholds=8),
+            generator=GeneratorConfig(latent=32, width=256),
+            discriminator=DiscriminatorConfig(width=32, learning_rate=1e-4),
+            # A sum over 32^2 pixels is to lambda = 6.25 what one over 128^2 is to 100. With 30 or more, or a faster
+            # rate, R_phi draws what D wants and no longer what there is.
+            neural=NeuralConfig(width=8, pretrain_steps=300, pretrain_rate=1e-3, dom=6.25, learning_rate=1e-4),
+            measured=MeasureConfig(shapes=32, thresholds=8),
         ),
         "gpu": IGGAN(
             steps=2600,
