@@ -234,7 +234,11 @@ class _Loop:
         """Save a checkpoint unless this step has one; where that fails the run pauses."""
         if self.saved == self.number or not self.journal.writes:
             return
-        figures = dict(self.trainer.measure(final=False))
+        figures: dict[str, float] = {}
+        try:
+            figures.update(self.trainer.measure(final=False))
+        except LabError as error:  # networks that are about to fail, say: what they are is saved all the same
+            yield from self.say(Warned(self.number, f"not measured: {error}"))
         score = figures.get(self.trainer.best, -math.inf)
         state = state_of(self.trainer.modules, self.trainer.optimizers, self.trainer.generators)
         top = max(score, self.best)

@@ -225,3 +225,14 @@ def test_a_copy_for_previews_leaves_the_stream_alone() -> None:
     twin.eval()(torch.ones(5))
     twin.train()(torch.ones(5))
     assert torch.equal(dropout.generator.get_state(), before)
+
+
+def test_a_state_that_cannot_be_measured_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: DuelTrainer, final: bool) -> dict[str, float]:
+        raise DomainError("picture", "NaN", "finite numbers")
+
+    monkeypatch.setattr(DuelTrainer, "measure", broken)
+    events = list(train(replace(TINY, poison=4), tmp_path / "run"))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].checkpoint == "checkpoints/000003"
+    assert any(isinstance(event, Warned) and "not measured: picture" in event.message for event in events)
