@@ -32,7 +32,7 @@
 #
 # Needs: basic Python, and what a GAN is: a generator $G$ makes things up, a discriminator $D$ tells them from data, and
 # they train against each other. Without the training it runs in about half a minute on two CPU cores. The training
-# begins when you press *Start*; preset *cpu* is sized for two idle cores and some ten minutes.
+# begins when you press *Start*; preset *cpu* takes two CPU cores about half an hour.
 
 # %%
 from dataclasses import replace
@@ -189,16 +189,16 @@ if QUICK:  # with a browser you press Start yourself
 # 32.8, 37.1, 20.7. The lead over the best baseline is a factor of 2.7 on tubs, of 1.6 on chairs. That fits the cue.
 
 # %% [markdown] tags=["measured"]
-# **Not measured yet: finished runs of all methods, several seeds each.** So this notebook shows no evidence for the
-# paper's ranking. All there is are unfinished runs with one seed, the data as in preset *cpu* (16 voxels, thick walls).
-# The cavity of the data is 0. Visual hull had 0.94 after 600 steps and 0.92 after 1,300; IG-GAN 1.00 after 582 steps,
-# of which 200 were pre-training, with a DOM error of 0.44 and a correlation of 0.49. Both made *filled* lumps.
+# **What runs on two CPU cores gave** (one seed, preset *cpu*: 16 voxels, thick walls; the data's cavity is 0). IG-GAN
+# fell from 0.95 after 700 steps to 0.21 after 1,300, then went up and down between 0.05 and 0.58; over 64 shapes of
+# step 1,900 it was 0.56. Visual hull had 0.92 after 1,300 steps, with other rates. So IG-GAN hollows its tubs, raggedly,
+# and visual hull does not. It is one seed, and no evidence for the ranking by FID.
 
 # %% [markdown]
 # ## 6. Where it fails
 #
 # **Hollow is a small part of the picture.** The inside of a tub is some pixels of 32 by 32. $D$ must find it worth
-# looking at, and outlines are easier. In the unfinished runs above it did not get there.
+# looking at, and outlines are easier. In the run above that took 1,000 steps, and it was lost and found again.
 #
 # **The stand-in is blind where it was not taught.** Equation 5 teaches shapes that $G$ makes *now*. When $G$ jumps,
 # $R_\varphi$ is wrong for a while, and its gradient with it. Make $\lambda$ 0 (*without DOM*) and watch the dots.

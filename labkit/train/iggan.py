@@ -79,7 +79,7 @@ PRESETS: Mapping[str, IGGAN] = MappingProxyType(
         ),
     }
 )
-"""Seconds for tests; ten minutes on two CPU cores; minutes on a GPU; the paper's own numbers where it names any."""
+"""Seconds for tests; half an hour on two CPU cores; minutes on a GPU; the paper's own numbers where it names any."""
 
 
 def train(config: IGGAN, run: str | Path | None = None, resume: bool = False) -> Iterator[Event]:
