@@ -191,7 +191,7 @@ if QUICK:  # with a browser you press Start yourself
 # %% [markdown] tags=["measured"]
 # **What runs on two CPU cores gave** (one seed, preset *cpu*: 16 voxels, thick walls; the data's cavity is 0). IG-GAN
 # fell from 0.95 after 700 steps to 0.21 after 1,300, then went up and down between 0.05 and 0.58; over 64 shapes of
-# step 1,900 it was 0.56. Visual hull had 0.92 after 1,300 steps, with other rates. So IG-GAN hollows its tubs, raggedly,
+# step 1,900 it was 0.56. Visual hull had 0.92 after 1,300 steps, with other rates. So IG-GAN hollows its tubs, badly,
 # and visual hull does not. It is one seed, and no evidence for the ranking by FID.
 
 # %% [markdown]
