@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, pad
 
-from labkit.data.categories import Category
+from labkit.data.categories import ORIGIN, Category
 from labkit.data.cavity import fill_layers
 from labkit.errors import DomainError, check_positive, check_tensor
 from labkit.geometry import VoxelGrid
@@ -91,7 +91,7 @@ def cue_test(
     found: dict[str, list[Tensor]] = {"visual hull": [], "absorption only": [], "shaded": []}
     if renderer is not None:
         found[renderer] = []
-        shapes = [VoxelGrid(solid, (-0.5, -0.5, -0.5), 1 / RESOLUTION) for solid in solids]
+        shapes = [VoxelGrid(solid, ORIGIN, 1 / RESOLUTION) for solid in solids]
         with open_renderer(renderer, albedo=1.0, surface=surface) as draw:
             for camera in cameras:
                 drawn = draw(shapes, camera, beam_lights(camera), (SIZE, SIZE))
@@ -100,19 +100,34 @@ def cue_test(
     apart: list[Tensor] = []
     for camera in cameras:
         turned = embed(both, camera.rotation[None], SIZE).clamp(0, 1).unflatten(1, (2, 2))[0]  # (2, 2, S, S, S)
-        occupied, smooth = turned[:, :1], turned[:, 1:]
-        seen = (occupied[:, 0] > 0.5).any(-1).mT.flip(1)  # (2, S, S), row 0 on top
+        pictures, seen = cue_pictures(turned, camera)
         inside = seen.all(0)
         apart.append((seen[0] ^ seen[1]).sum() / inside.sum())
-        pictures = {
-            "visual hull": visual_hull(occupied),
-            "absorption only": absorption_only(occupied, density=ABSORPTION),
-            "shaded": blurred_shading(occupied, smooth, camera),
-        }
         for name, picture in pictures.items():
-            found[name].append((picture[0, 0] - picture[1, 0]).abs()[inside].mean())
+            found[name].append((picture[0] - picture[1]).abs()[inside].mean())
     differences = {name: float(torch.stack(values).mean()) for name, values in found.items()}
     return Cue(wall, differences, float(torch.stack(apart).mean()))
+
+
+def cue_pictures(turned: Tensor, camera: Camera) -> tuple[dict[str, Tensor], Tensor]:
+    """What one view shows of several shapes, in each of the three ways of making pictures.
+
+    Args:
+        turned: (B, 2, S, S, S), each shape and the same `blurred`, in the camera's frame, as `embed` gives them.
+        camera: that camera.
+
+    Returns:
+        Pictures (B, S, S) by the names "visual hull", "absorption only" and "shaded", and silhouettes (B, S, S) bool,
+        all with row 0 on top.
+    """
+    occupied, smooth = turned[:, :1], turned[:, 1:]
+    pictures = {
+        "visual hull": visual_hull(occupied),
+        "absorption only": absorption_only(occupied, density=ABSORPTION),
+        "shaded": blurred_shading(occupied, smooth, camera),
+    }
+    silhouettes = (occupied[:, 0] > 0.5).any(-1).mT.flip(1)
+    return {name: picture[:, 0] for name, picture in pictures.items()}, silhouettes
 
 
 def blurred_shading(occupied: Tensor, smooth: Tensor, camera: Camera) -> Tensor:

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from labkit.data.categories import Category
 from labkit.data.cavity import fill_layers
-from labkit.data.cue_test import ABSORPTION, RESOLUTION, Cue, blurred, blurred_shading
+from labkit.data.cue_test import RESOLUTION, Cue, blurred, cue_pictures
+from labkit.data.rendered_source import orthographic
 from labkit.geometry.rigid_grid import embed
 from labkit.lab.plots import figure, png
 from labkit.lab.state import between
-from labkit.render.volume_grid import absorption_only, visual_hull
-from labkit.train.iggan_scene import camera_of
 
 COARSE = RESOLUTION // 2  # voxels along each side while a slider moves
 WAYS = ("visual hull", "absorption only", "shaded")
@@ -65,19 +64,12 @@ def tubs(wall: int, number: int, resolution: int = RESOLUTION) -> Tensor:
     return torch.cat([sharp, blurred(sharp, resolution / RESOLUTION)], 1)
 
 
-def cue_pictures(both: Tensor, azimuth: float, elevation: float) -> CuePictures:
+def cue_view(both: Tensor, azimuth: float, elevation: float) -> CuePictures:
     """See `tubs` (2, 2, R, R, R) as `labkit.data.cue_test.cue_test` does, from one side, degrees."""
-    camera = camera_of(torch.tensor([[azimuth, elevation]]))
-    turned = embed(both.flatten(0, 1)[None], camera.rotation, 2 * both.shape[-1])  # (1, 4, S, S, S)
+    camera = orthographic(torch.tensor(azimuth), torch.tensor(elevation))
+    turned = embed(both.flatten(0, 1)[None], camera.rotation[None], 2 * both.shape[-1])  # (1, 4, S, S, S)
     turned = turned.clamp(0, 1).unflatten(1, (2, 2))[0]  # (2, 2, S, S, S)
-    occupied, smooth = turned[:, :1], turned[:, 1:]
-    made = (
-        visual_hull(occupied),
-        absorption_only(occupied, density=ABSORPTION),
-        torch.cat([blurred_shading(occupied[n : n + 1], smooth[n : n + 1], camera) for n in range(2)]),
-    )
-    seen = (occupied[:, 0] > 0.5).any(-1).mT.flip(1)  # (2, S, S), row 0 on top
-    pictures = {way: picture[:, 0] for way, picture in zip(WAYS, made, strict=True)}
+    pictures, seen = cue_pictures(turned, camera)
     differences = {way: (two[0] - two[1]).abs()[seen.all(0)].mean().item() for way, two in pictures.items()}
     return CuePictures(pictures, differences, torch.equal(*seen))
 

@@ -11,7 +11,7 @@ from labkit.data.contact_sheet import contact_sheet
 from labkit.data.cue_test import RESOLUTION
 from labkit.lab import controls
 from labkit.lab.controls import titled
-from labkit.lab.iggan_cue import COARSE, COLORS, WAYS, CuePictures, CueState, cue_pictures, tubs
+from labkit.lab.iggan_cue import COARSE, COLORS, WAYS, CuePictures, CueState, cue_view, tubs
 from labkit.lab.image_view import ImageView
 from labkit.lab.panel import Panel
 from labkit.lab.scheduler import Quality
@@ -58,7 +58,7 @@ class CuePanel(Panel):
         resolution, which = COARSE if quality == "coarse" else RESOLUTION, (state.wall, state.number)
         if resolution not in self._tubs or self._tubs[resolution][0] != which:
             self._tubs[resolution] = which, tubs(*which, resolution)
-        return cue_pictures(self._tubs[resolution][1], state.azimuth, state.elevation)
+        return cue_view(self._tubs[resolution][1], state.azimuth, state.elevation)
 
     def show(self, result: CuePictures, quality: Quality) -> None:
         """Each way's pictures and its figure; without the figures of a coarse grid."""

@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from labkit.data.categories import Category, RandomCubes, Split
+from labkit.data.categories import ORIGIN, Category, RandomCubes, Split
 from labkit.data.chanterelle import read as read_chanterelle
 from labkit.data.image_folder import folder_source
 from labkit.data.image_source import ImageSource, from_bytes, to_bytes
@@ -82,7 +82,7 @@ class OffTheShelf:
 
 def grid_of(shape: Tensor) -> VoxelGrid:
     """A shape (1, N, N, N), bool or occupancies, as the grid that fills the cube [-0.5, 0.5]^3."""
-    return VoxelGrid(shape[0], (-0.5, -0.5, -0.5), 1 / shape.shape[-1])
+    return VoxelGrid(shape[0], ORIGIN, 1 / shape.shape[-1])
 
 
 def rule_of(config: DataConfig) -> ViewRule:

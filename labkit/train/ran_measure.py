@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from labkit.data.categories import voxels_of
 from labkit.events import Event, MeshPreview, Picture
-from labkit.geometry import Mesh, mesh_to_voxels
+from labkit.geometry import Mesh
 from labkit.geometry.metrics import voxel_iou
 from labkit.train.ran_data import Problem, batch
 from labkit.train.ran_networks import Networks, strip
@@ -22,9 +23,7 @@ AT_ONCE = 16  # sets that are reconstructed at a time
 
 def occupancy(meshes: Sequence[Mesh]) -> Tensor:
     """The solid voxels of each, (N, R, R, R) bool, in the common cube."""
-    grids = [
-        mesh_to_voxels(mesh, RESOLUTION, origin=(-0.5, -0.5, -0.5), pitch=1 / RESOLUTION).values for mesh in meshes
-    ]
+    grids = [voxels_of(mesh, RESOLUTION).values for mesh in meshes]
     return torch.stack(grids)
 
 

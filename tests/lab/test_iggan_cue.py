@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 from labkit.data.cue_test import RESOLUTION, Cue, cue_test
 from labkit.errors import DomainError
-from labkit.lab.iggan_cue import WAYS, cue_chart, cue_pictures, cue_table, tubs
+from labkit.lab.iggan_cue import WAYS, cue_chart, cue_table, cue_view, tubs
 from labkit.lab.iggan_cue_panel import MARGIN, SIDE, CuePanel
 
 
@@ -27,7 +27,7 @@ def panel(monkeypatch: pytest.MonkeyPatch) -> Iterator[CuePanel]:
 @pytest.mark.parametrize("wall", [2, 4])
 def test_one_view_is_that_of_the_cue_test(wall: int) -> None:
     told = cue_test(wall, number=5, elevations=(40.0,), azimuths=1, renderer=None)
-    found = cue_pictures(tubs(wall, 5), 0.0, 40.0)
+    found = cue_view(tubs(wall, 5), 0.0, 40.0)
     assert set(found.differences) == set(WAYS)
     for way in WAYS:
         assert found.differences[way] == pytest.approx(told.differences[way], rel=1e-4, abs=1e-6)
@@ -37,7 +37,7 @@ def test_one_view_is_that_of_the_cue_test(wall: int) -> None:
 
 def test_from_the_side_only_the_x_ray_sees_the_inside() -> None:
     both = tubs(4, 0)
-    side, above = (cue_pictures(both, 30.0, up).differences for up in (0.0, 60.0))
+    side, above = (cue_view(both, 30.0, up).differences for up in (0.0, 60.0))
     assert side["shaded"] < 0.001
     assert above["shaded"] > 0.1
     assert side["absorption only"] > 0.01
