@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +17,8 @@ from labkit.train.distributed import Team
 from labkit.train.ran_config import RAN
 from labkit.train.ran_trainer import RANTrainer
 from labkit.train.train_state import state_of
+from tests.train.pair import run_pair
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 2
 TINY = replace(ran.PRESETS["tiny"], nets=replace(ran.PRESETS["tiny"].nets, dropout=0.0))
 CASES: dict[str, RAN] = {
@@ -79,25 +75,7 @@ def run(name: str, team: Team, folder: Path) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All cases, by two processes and by one."""
     folder = tmp_path_factory.mktemp("team")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    told["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    pair = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder)],
-            env={**os.environ, **told, "RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    try:
-        said = [process.communicate(timeout=240)[1] for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-    assert [process.returncode for process in pair] == [0, 0], "\n".join(said)
+    run_pair(PROGRAM, folder, 240)
     for name in CASES:
         run(name, Team(torch.device("cpu")), folder)
     return folder

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +19,8 @@ from labkit.train.train_state import state_of
 from labkit.train.udr_trainer import UDRTrainer
 from tests.tolerances import FLOAT32, FLOAT64
 from tests.train import duel_recipe, tiny_recipe
+from tests.train.pair import run_pair
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 4
 TINY = replace(tiny_recipe.PRESETS["tiny"], double=True)
 UDR = udr.PRESETS["tiny"]
@@ -98,25 +94,7 @@ def lopsided(team: Team) -> None:
 def team_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All cases, each trained by the same two processes, which are told what torchrun would tell them."""
     folder = tmp_path_factory.mktemp("team")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    pair = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder)],
-            env={**os.environ, **told, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    try:
-        said = [process.communicate(timeout=120)[1] for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-    assert [process.returncode for process in pair] == [0, 0], "\n".join(said)
+    run_pair(PROGRAM, folder, 120)
     return folder
 
 
